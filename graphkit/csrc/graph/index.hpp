@@ -1,0 +1,105 @@
+// The graph index: all edges of a graph in both directions, as a two-level CSR.
+//
+// An entity x owns a slice of runs, a run is one directed relation of x, and a run owns a slice of destinations in
+// ascending order. Relation 2k is raw relation k forward, 2k+1 its inverse, so that IN(x, r) = OUT(x, r ^ 1) and one
+// index serves both directions. The arrays may be mapped from a file; the view owns nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+namespace graphkit {
+
+using Entity = std::uint32_t;
+
+// Rel is uint16 or uint32, Offset is uint32 or uint64: the narrowest that fits, chosen when the index is built.
+template <class Rel, class Offset>
+struct IndexView {
+    using RelType = Rel;
+    using OffsetType = Offset;
+
+    std::span<const Offset> entity_runs;  // [N + 1] first run of each entity
+    std::span<const Rel> run_relations;   // [runs] directed relation, ascending within an entity
+    std::span<const Offset> run_starts;   // [runs + 1] first edge of each run
+    std::span<const Entity> targets;      // [E2] other endpoint, ascending within a run
+
+    std::uint64_t num_entities() const { return entity_runs.size() - 1; }
+    std::uint64_t num_edges() const { return targets.size(); }
+
+    // Destinations of (x, r), ascending; empty when there are none.
+    std::span<const Entity> neighbors(std::uint64_t x, std::uint64_t r) const {
+        const auto first = run_relations.begin() + entity_runs[x];
+        const auto last = run_relations.begin() + entity_runs[x + 1];
+        const auto run = std::lower_bound(first, last, r);
+        if (run == last || *run != r) return {};
+        const auto i = static_cast<std::size_t>(run - run_relations.begin());
+        return targets.subspan(run_starts[i], run_starts[i + 1] - run_starts[i]);
+    }
+
+    std::uint64_t degree(std::uint64_t x) const { return run_starts[entity_runs[x + 1]] - run_starts[entity_runs[x]]; }
+
+    bool has_edge(std::uint64_t x, std::uint64_t r, std::uint64_t y) const {
+        const auto run = neighbors(x, r);
+        return std::binary_search(run.begin(), run.end(), y);
+    }
+
+    struct Edge {
+        std::uint64_t head, relation, tail;
+    };
+
+    // The edge at position e of `targets`: two binary searches find its run and its head.
+    Edge edge(std::uint64_t e) const {
+        const auto run = std::upper_bound(run_starts.begin(), run_starts.end(), e) - run_starts.begin() - 1;
+        const auto head = std::upper_bound(entity_runs.begin(), entity_runs.end(), static_cast<std::uint64_t>(run)) -
+                          entity_runs.begin() - 1;
+        return {static_cast<std::uint64_t>(head), run_relations[run], targets[e]};
+    }
+};
+
+// Throws std::invalid_argument unless the arrays describe an index that every accessor can walk safely: a damaged
+// file must be refused before a kernel reads out of bounds. O(N + runs + E2), sequential.
+template <class Rel, class Offset>
+void check_index(const IndexView<Rel, Offset>& g, std::uint64_t num_directed_relations) {
+    const auto fail = [](const char* what) { throw std::invalid_argument(what); };
+    if (g.entity_runs.empty() || g.run_starts.size() != g.run_relations.size() + 1) fail("array lengths disagree");
+    if (g.entity_runs.front() != 0 || g.entity_runs.back() != g.run_relations.size()) fail("entity_runs has bad ends");
+    if (g.run_starts.front() != 0 || g.run_starts.back() != g.targets.size()) fail("run_starts has bad ends");
+    if (!std::is_sorted(g.entity_runs.begin(), g.entity_runs.end())) fail("entity_runs is not ascending");
+    for (std::size_t i = 0; i + 1 < g.run_starts.size(); ++i) {
+        if (g.run_starts[i] >= g.run_starts[i + 1]) fail("run_starts is not strictly ascending");
+        if (g.run_relations[i] >= num_directed_relations) fail("a run names a relation out of range");
+    }
+    for (const Entity y : g.targets)
+        if (y >= g.num_entities()) fail("an edge names an entity out of range");
+}
+
+// The arrays of a freshly built index; `duplicates` counts the input triples that stood there before.
+template <class Rel, class Offset>
+struct IndexArrays {
+    std::vector<Offset> entity_runs;
+    std::vector<Rel> run_relations;
+    std::vector<Offset> run_starts;
+    std::vector<Entity> targets;
+    std::uint64_t duplicates = 0;
+
+    IndexView<Rel, Offset> view() const { return {entity_runs, run_relations, run_starts, targets}; }
+};
+
+// One (head, relation, tail) triple in each row of three; relation is raw (0 .. R-1).
+struct Triples {
+    const std::int64_t* data;
+    std::uint64_t rows;
+};
+
+// Row number of the first triple with an id out of range, or `rows` when all are good.
+std::uint64_t first_bad_row(Triples triples, std::uint64_t num_entities, std::uint64_t num_relations);
+
+// Builds the index: a counting pass over heads, a scatter of (relation, target) keys into each head's slice, and a
+// radix sort of every slice. Peak memory beside the result is 8 bytes an edge and direction.
+template <class Rel, class Offset>
+IndexArrays<Rel, Offset> build_index(Triples triples, std::uint64_t num_entities);
+
+}  // namespace graphkit

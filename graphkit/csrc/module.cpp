@@ -1,0 +1,238 @@
+// The extension graphkit._native: bindings only. Arguments are checked by the Python callers; what is checked here is
+// what would otherwise read out of bounds.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "graph/index.hpp"
+#include "graph/resident.hpp"
+#include "samplers/links.hpp"
+#include "samplers/stream.hpp"
+
+namespace nb = nanobind;
+
+namespace graphkit {
+namespace {
+
+using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+template <class T, int... Shape>
+using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
+using Ids = Array<std::int64_t, -1>;
+
+// A numpy array over memory that `owner` keeps alive.
+template <class T, class Owner>
+nb::object borrow(const T* data, std::initializer_list<std::size_t> shape, std::shared_ptr<Owner> owner) {
+    auto* handle = new std::shared_ptr<Owner>(std::move(owner));
+    nb::capsule capsule(handle, [](void* p) noexcept { delete static_cast<std::shared_ptr<Owner>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(const_cast<T*>(data), shape, capsule));
+}
+
+template <class T>
+nb::object own(std::vector<T> values) {
+    auto kept = std::make_shared<std::vector<T>>(std::move(values));
+    return borrow(kept->data(), {kept->size()}, kept);
+}
+
+template <class T>
+std::span<const T> span_of(const AnyArray& array, const char* name) {
+    if (array.dtype() != nb::dtype<T>() || array.ndim() != 1)
+        throw std::invalid_argument(std::string(name) + " has the wrong dtype or number of dimensions");
+    return {static_cast<const T*>(array.data()), array.size()};
+}
+
+// The index as Python holds it: views over four numpy arrays, which it keeps alive.
+class Index {
+  public:
+    using Views = std::variant<IndexView<std::uint16_t, std::uint32_t>, IndexView<std::uint32_t, std::uint32_t>,
+                               IndexView<std::uint16_t, std::uint64_t>, IndexView<std::uint32_t, std::uint64_t>>;
+
+    Index(AnyArray entity_runs, AnyArray run_relations, AnyArray run_starts, AnyArray targets)
+        : arrays_{entity_runs, run_relations, run_starts, targets}, views_(make_views()) {}
+
+    template <class Visitor>
+    decltype(auto) visit(Visitor&& visitor) const {
+        return std::visit(std::forward<Visitor>(visitor), views_);
+    }
+
+    std::uint64_t num_entities() const {
+        return visit([](const auto& g) { return g.num_entities(); });
+    }
+    std::uint64_t num_edges() const {
+        return visit([](const auto& g) { return g.num_edges(); });
+    }
+
+  private:
+    Views make_views() const {
+        const bool narrow_relations = arrays_[1].dtype() == nb::dtype<std::uint16_t>();
+        const bool narrow_offsets = arrays_[0].dtype() == nb::dtype<std::uint32_t>();
+        if (narrow_offsets) return narrow_relations ? Views(view<std::uint16_t, std::uint32_t>()) : view<std::uint32_t, std::uint32_t>();
+        return narrow_relations ? Views(view<std::uint16_t, std::uint64_t>()) : view<std::uint32_t, std::uint64_t>();
+    }
+
+    template <class Rel, class Offset>
+    IndexView<Rel, Offset> view() const {
+        return {span_of<Offset>(arrays_[0], "entity_runs"), span_of<Rel>(arrays_[1], "run_relations"),
+                span_of<Offset>(arrays_[2], "run_starts"), span_of<Entity>(arrays_[3], "targets")};
+    }
+
+    AnyArray arrays_[4];
+    Views views_;
+};
+
+void require_below(const Ids& ids, std::uint64_t size, const char* what) {
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        if (static_cast<std::uint64_t>(ids.data()[i]) >= size)
+            throw std::out_of_range(std::string(what) + " " + std::to_string(ids.data()[i]) + " at position " +
+                                    std::to_string(i) + " is outside 0 to " + std::to_string(size - 1));
+}
+
+template <class Rel, class Offset>
+nb::tuple build_arrays(Triples triples, std::uint64_t num_entities) {
+    IndexArrays<Rel, Offset> built;
+    {
+        const nb::gil_scoped_release release;
+        built = build_index<Rel, Offset>(triples, num_entities);
+    }
+    return nb::make_tuple(own(std::move(built.entity_runs)), own(std::move(built.run_relations)),
+                          own(std::move(built.run_starts)), own(std::move(built.targets)), built.duplicates);
+}
+
+nb::tuple build(Array<std::int64_t, -1, 3> rows, std::uint64_t num_entities, std::uint64_t num_relations,
+                bool wide_relations, bool wide_offsets) {
+    const Triples triples{rows.data(), rows.shape(0)};
+    const std::uint64_t bad = first_bad_row(triples, num_entities, num_relations);
+    if (bad < triples.rows) throw std::out_of_range("row " + std::to_string(bad) + " names an id out of range");
+    if (wide_offsets)
+        return wide_relations ? build_arrays<std::uint32_t, std::uint64_t>(triples, num_entities)
+                              : build_arrays<std::uint16_t, std::uint64_t>(triples, num_entities);
+    return wide_relations ? build_arrays<std::uint32_t, std::uint32_t>(triples, num_entities)
+                          : build_arrays<std::uint16_t, std::uint32_t>(triples, num_entities);
+}
+
+nb::tuple neighbors(const Index& index, Ids heads, Ids relations) {
+    require_below(heads, index.num_entities(), "entity");
+    std::vector<std::int64_t> values, offsets{0};
+    {
+        const nb::gil_scoped_release release;
+        index.visit([&](const auto& g) {
+            for (std::size_t i = 0; i < heads.size(); ++i) {
+                const auto run = g.neighbors(heads.data()[i], relations.data()[i]);
+                values.insert(values.end(), run.begin(), run.end());
+                offsets.push_back(static_cast<std::int64_t>(values.size()));
+            }
+        });
+    }
+    return nb::make_tuple(own(std::move(values)), own(std::move(offsets)));
+}
+
+nb::object has_edge(const Index& index, Ids heads, Ids relations, Ids tails) {
+    require_below(heads, index.num_entities(), "entity");
+    auto found = std::make_shared<std::unique_ptr<bool[]>>(new bool[heads.size()]);
+    {
+        const nb::gil_scoped_release release;
+        index.visit([&](const auto& g) {
+            for (std::size_t i = 0; i < heads.size(); ++i)
+                (*found)[i] = g.has_edge(heads.data()[i], relations.data()[i], tails.data()[i]);
+        });
+    }
+    return borrow(found->get(), {heads.size()}, found);
+}
+
+nb::object degree(const Index& index, Ids entities) {
+    require_below(entities, index.num_entities(), "entity");
+    std::vector<std::int64_t> degrees(entities.size());
+    index.visit([&](const auto& g) {
+        for (std::size_t i = 0; i < degrees.size(); ++i) degrees[i] = static_cast<std::int64_t>(g.degree(entities.data()[i]));
+    });
+    return own(std::move(degrees));
+}
+
+void check(const Index& index, std::uint64_t num_directed_relations) {
+    const nb::gil_scoped_release release;
+    index.visit([&](const auto& g) { check_index(g, num_directed_relations); });
+}
+
+nb::object copy_resident(AnyArray array) {
+    const std::size_t bytes = array.nbytes();
+    auto pages = std::make_shared<ResidentPages>(bytes);
+    {
+        const nb::gil_scoped_release release;
+        std::memcpy(pages->data(), array.data(), bytes);
+    }
+    return borrow(static_cast<const std::uint8_t*>(pages->data()), {bytes}, pages);
+}
+
+// Batches of one-hop queries, made ahead by native threads.
+class LinkStream {
+  public:
+    LinkStream(const Index& index, LinkOptions options, unsigned threads, unsigned ahead, std::uint64_t first)
+        : options_(options),
+          stream_([&index, options](std::uint64_t number, LinkBatch& out) {
+                      index.visit([&](const auto& g) { fill_links(g, options, number, out); });
+                  },
+                  threads, ahead, first) {}
+
+    // (number, queries [B, 2], positives [B], counts [B], candidates or None, mask [B, K] or None)
+    nb::tuple next() {
+        std::shared_ptr<const LinkBatch> batch;
+        {
+            const nb::gil_scoped_release release;
+            batch = stream_.next();
+        }
+        const std::size_t size = options_.batch_size, width = options_.negatives;
+        nb::object candidates = nb::none(), mask = nb::none();
+        if (options_.mode != Negatives::kNone) {
+            candidates = options_.mode == Negatives::kOwn ? borrow(batch->candidates.data(), {size, width}, batch)
+                                                          : borrow(batch->candidates.data(), {width}, batch);
+            mask = borrow(reinterpret_cast<const bool*>(batch->mask.data()), {size, width}, batch);
+        }
+        return nb::make_tuple(batch->number, borrow(batch->queries.data(), {size, 2}, batch),
+                              borrow(batch->positives.data(), {size}, batch),
+                              borrow(batch->counts.data(), {size}, batch), candidates, mask);
+    }
+
+  private:
+    LinkOptions options_;
+    OrderedStream<LinkBatch> stream_;
+};
+
+LinkStream* make_link_stream(const Index& index, std::uint64_t batch_size, std::uint64_t negatives, int mode,
+                             std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
+    if (index.num_edges() == 0) throw std::invalid_argument("the graph has no edges to draw queries from");
+    if (batch_size == 0 || threads == 0 || ahead == 0 || mode < 0 || mode > 2)
+        throw std::invalid_argument("batch_size, threads and ahead must be positive and mode 0, 1 or 2");
+    return new LinkStream(index, {batch_size, negatives, static_cast<Negatives>(mode), seed}, threads, ahead, first);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Native core of graphkit: graph index and samplers. Use graphkit.graph and graphkit.samplers.";
+    m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
+          nb::arg("wide_relations"), nb::arg("wide_offsets"));
+    m.def("copy_resident", &copy_resident, nb::arg("array"));
+
+    nb::class_<Index>(m, "Index")
+        .def(nb::init<AnyArray, AnyArray, AnyArray, AnyArray>(), nb::arg("entity_runs"), nb::arg("run_relations"),
+             nb::arg("run_starts"), nb::arg("targets"))
+        .def_prop_ro("num_entities", &Index::num_entities)
+        .def_prop_ro("num_edges", &Index::num_edges)
+        .def("neighbors", &neighbors, nb::arg("heads"), nb::arg("relations"))
+        .def("has_edge", &has_edge, nb::arg("heads"), nb::arg("relations"), nb::arg("tails"))
+        .def("degree", &degree, nb::arg("entities"))
+        .def("check", &check, nb::arg("num_directed_relations"));
+
+    nb::class_<LinkStream>(m, "LinkStream")
+        .def(nb::new_(&make_link_stream), nb::arg("index"), nb::arg("batch_size"), nb::arg("negatives"),
+             nb::arg("mode"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"),
+             nb::keep_alive<0, 1>())
+        .def("next", &LinkStream::next);
+}
+
+}  // namespace graphkit

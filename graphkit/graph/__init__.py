@@ -1,0 +1,7 @@
+"""The graph store: triples, splits, labels, and one index over both directions."""
+
+from graphkit.graph.edge_index import EdgeArrays, EdgeIndex
+from graphkit.graph.knowledge_graph import SPLITS, KnowledgeGraph, Split
+from graphkit.graph.vocabulary import Vocabulary
+
+__all__ = ["SPLITS", "EdgeArrays", "EdgeIndex", "KnowledgeGraph", "Split", "Vocabulary"]

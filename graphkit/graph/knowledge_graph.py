@@ -1,0 +1,237 @@
+"""`KnowledgeGraph`: the triples of a graph with its splits, labels and index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from graphkit import _native
+from graphkit.errors import GraphkitError
+from graphkit.graph.columns import Triples, encode_triples
+from graphkit.graph.edge_index import EdgeArrays, EdgeIndex, Ids, as_ids
+from graphkit.graph.store import StoreContents, checksum, read_store, write_store
+from graphkit.graph.vocabulary import Vocabulary
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_HELD_OUT: tuple[Split, ...] = ("valid", "test")
+
+
+class KnowledgeGraph:
+    """Labelled or numbered triples in three splits, with one index over the training edges in both directions.
+
+    Build it with `from_triples` or `open`. The training split is held as an index and may be mapped from a file;
+    valid and test are plain arrays. Relations of look-ups are *directed*: 2k is relation k forward, 2k+1 its inverse.
+    """
+
+    def __init__(
+        self,
+        index: EdgeIndex,
+        held_out: dict[Split, Ids],
+        *,
+        entities: Vocabulary | None = None,
+        relations: Vocabulary | None = None,
+        duplicates: int = 0,
+        checksums: dict[str, int] | None = None,
+    ) -> None:
+        self.index = index
+        self.entities = entities
+        self.relations = relations
+        self.duplicates = duplicates
+        self._held_out = held_out
+        self._checksums = checksums
+        self._held_out_index: dict[Split, EdgeIndex] = {}
+
+    @classmethod
+    def from_triples(
+        cls,
+        train: Triples,
+        valid: Triples | None = None,
+        test: Triples | None = None,
+        *,
+        entities: Vocabulary | Sequence[str] | None = None,
+        relations: Vocabulary | Sequence[str] | None = None,
+        num_entities: int | None = None,
+        num_relations: int | None = None,
+    ) -> KnowledgeGraph:
+        """Builds a graph from triples in memory.
+
+        Args:
+            train: integer ids or labels of (head, relation, tail): an array [M, 3], an Arrow table or pandas frame
+                whose first three columns they are, or an iterable of 3-tuples. Duplicates are counted and dropped.
+            valid: held-out triples of the same form.
+            test: held-out triples of the same form.
+            entities: labels of ids 0 to N-1; with label triples made from them, in order of first appearance.
+            relations: labels of relation ids, likewise.
+            num_entities: N for integer triples without labels; by default the largest id + 1.
+            num_relations: R, likewise.
+
+        Raises:
+            GraphkitError: no triples, a wrong shape or dtype, an id out of range, an unknown label.
+        """
+        parts: dict[str, Triples] = {"train": train}
+        parts |= {name: part for name, part in (("valid", valid), ("test", test)) if part is not None}
+        encoded = encode_triples(parts, _vocabulary(entities, "entity"), _vocabulary(relations, "relation"))
+        ids = encoded.ids
+        size = num_entities or _size(encoded.entities, ids, (0, 2))
+        kinds = num_relations or _size(encoded.relations, ids, (1,))
+        if len(ids["train"]) == 0:
+            raise GraphkitError("the training split has no triples; a graph needs at least one")
+        index, duplicates = EdgeIndex.build(ids["train"], size, kinds)
+        held_out: dict[Split, Ids] = {}
+        for split in _HELD_OUT:
+            held_out[split] = ids.get(split, np.empty((0, 3), dtype=np.int64))
+            EdgeIndex.build(held_out[split], size, kinds)  # raises on an id out of range
+        return cls(index, held_out, entities=encoded.entities, relations=encoded.relations, duplicates=duplicates)
+
+    @classmethod
+    def open(cls, path: str | Path, *, resident: bool = False, verify: bool | None = None) -> KnowledgeGraph:
+        """Opens a saved graph; its arrays are mapped, not read.
+
+        Args:
+            path: the folder that `save` made.
+            resident: copy the index into anonymous huge pages, for speed at the price of memory.
+            verify: compare all checksums and walk the index once; by default for stores up to 256 MiB.
+
+        Raises:
+            GraphkitError: no store there, a newer version, or a damaged file.
+        """
+        contents = read_store(Path(path), verify=verify)
+        arrays = {name: contents.arrays[name] for name in EdgeArrays.names()}
+        if resident:
+            arrays = {name: _resident(array) for name, array in arrays.items()}
+        index = EdgeIndex(EdgeArrays(**arrays), contents.counts["num_relations"])
+        if contents.verified:
+            index.check()
+        return cls(
+            index,
+            {split: contents.arrays[split] for split in _HELD_OUT},
+            entities=contents.vocabularies.get("entities"),
+            relations=contents.vocabularies.get("relations"),
+            duplicates=contents.counts["duplicates"],
+            checksums=contents.checksums,
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the graph into a new folder, whole or not at all.
+
+        Raises:
+            GraphkitError: the folder exists and `overwrite` is false, or cannot be written (disk full, permissions).
+        """
+        counts = {
+            "num_entities": self.num_entities,
+            "num_relations": self.num_relations,
+            "num_edges": self.num_edges,
+            "duplicates": self.duplicates,
+        }
+        vocabularies = {"entities": self.entities, "relations": self.relations}
+        present = {name: vocabulary for name, vocabulary in vocabularies.items() if vocabulary is not None}
+        write_store(Path(folder), StoreContents(counts, self._arrays(), present, self.checksums), overwrite=overwrite)
+
+    @property
+    def num_entities(self) -> int:
+        """N."""
+        return self.index.num_entities
+
+    @property
+    def num_relations(self) -> int:
+        """R: raw relations; the directed relations are 0 to 2R-1."""
+        return self.index.num_relations
+
+    @property
+    def num_edges(self) -> int:
+        """E: distinct training triples."""
+        return self.index.num_edges // 2
+
+    def triples(self, split: Split = "train") -> Ids:
+        """Returns int64[M, 3] of (head, raw relation, tail); training triples come sorted and without duplicates."""
+        return self.index.triples() if split == "train" else self._held_out[split]
+
+    def neighbors(self, heads: ArrayLike, relations: ArrayLike) -> tuple[Ids, Ids]:
+        """Answers of one-hop queries on the training edges; see `EdgeIndex.neighbors`."""
+        return self.index.neighbors(heads, relations)
+
+    def has_edge(self, heads: ArrayLike, relations: ArrayLike, tails: ArrayLike) -> NDArray[np.bool_]:
+        """Whether directed training edges exist; see `EdgeIndex.has_edge`."""
+        return self.index.has_edge(heads, relations, tails)
+
+    def degree(self, entities: ArrayLike) -> Ids:
+        """Directed training edges at each entity; see `EdgeIndex.degree`."""
+        return self.index.degree(entities)
+
+    def answers(
+        self, heads: ArrayLike, relations: ArrayLike, splits: Iterable[Split] = SPLITS
+    ) -> tuple[Ids, Ids]:
+        """Answers of B one-hop queries in the union of `splits`, in the form of `neighbors`."""
+        head, relation = np.broadcast_arrays(as_ids(heads), as_ids(relations))
+        values, queries = [], []
+        for split in splits:
+            found, offsets = self._split_index(split).neighbors(head, relation)
+            values.append(found)
+            queries.append(np.repeat(np.arange(len(head)), np.diff(offsets)))
+        query, value = np.concatenate(queries), np.concatenate(values)
+        keys = np.unique(query * self.num_entities + value)
+        counts = np.bincount(keys // self.num_entities, minlength=len(head))
+        return keys % self.num_entities, np.concatenate([[0], np.cumsum(counts)])
+
+    @cached_property
+    def checksums(self) -> dict[str, int]:
+        """CRC-32 of each array, by name."""
+        if self._checksums is not None:
+            return self._checksums
+        return {name: checksum(array) for name, array in self._arrays().items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that tell this graph from another: of all splits' ids, not of the labels."""
+        sums = {name: self.checksums[name] for name in (*EdgeArrays.names(), *_HELD_OUT)}
+        counts = [self.num_entities, self.num_relations]
+        return hashlib.sha256(json.dumps([counts, sums], sort_keys=True).encode()).hexdigest()[:16]
+
+    def entity_label(self, i: int) -> str:
+        """Returns the label of entity `i`, or its number in a graph without labels."""
+        return self.entities.label(i) if self.entities is not None else str(i)
+
+    def relation_label(self, i: int) -> str:
+        """Returns the label of raw relation `i`, or its number in a graph without labels."""
+        return self.relations.label(i) if self.relations is not None else str(i)
+
+    def __repr__(self) -> str:
+        held_out = ", ".join(f"{len(self._held_out[split]):,} {split}" for split in _HELD_OUT)
+        return (
+            f"KnowledgeGraph({self.num_entities:,} entities, {self.num_relations:,} relations, "
+            f"{self.num_edges:,} train, {held_out} triples)"
+        )
+
+    def _split_index(self, split: Split) -> EdgeIndex:
+        if split == "train":
+            return self.index
+        if split not in self._held_out_index:
+            built, _ = EdgeIndex.build(self._held_out[split], self.num_entities, self.num_relations)
+            self._held_out_index[split] = built
+        return self._held_out_index[split]
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {name: getattr(self.index.arrays, name) for name in EdgeArrays.names()}
+        return arrays | {split: self._held_out[split] for split in _HELD_OUT}
+
+
+def _vocabulary(labels: Vocabulary | Sequence[str] | None, kind: str) -> Vocabulary | None:
+    return labels if labels is None or isinstance(labels, Vocabulary) else Vocabulary(labels, kind=kind)
+
+
+def _size(vocabulary: Vocabulary | None, ids: dict[str, Ids], columns: tuple[int, ...]) -> int:
+    if vocabulary is not None:
+        return len(vocabulary)
+    return 1 + max((int(part[:, columns].max()) for part in ids.values() if len(part)), default=-1)
+
+
+def _resident(array: NDArray[Any]) -> NDArray[Any]:
+    return _native.copy_resident(array).view(array.dtype) if array.nbytes else array.copy()

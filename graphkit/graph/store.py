@@ -1,0 +1,158 @@
+"""The store's folder on disk: ``graph.json`` (versioned, checksummed) beside one file an array, mapped when opened."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphkit.atomic import new_folder
+from graphkit.errors import GraphkitError
+from graphkit.graph.vocabulary import Vocabulary
+
+FORMAT = "graphkit-graph"
+VERSION = 1
+HEADER = "graph.json"
+
+#: Checksums of stores up to this size are compared whenever they are opened; of larger ones on request, since
+#: a mapped store of many gigabytes must open in under a second.
+VERIFY_UP_TO_BYTES = 256 * 2**20
+
+_CHUNK = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class StoreContents:
+    """All that a store holds, as read or to be written."""
+
+    #: num_entities, num_relations, num_edges, duplicates
+    counts: dict[str, int]
+    #: index arrays and held-out triples by name
+    arrays: dict[str, NDArray[Any]]
+    #: "entities" and "relations", where the graph has labels
+    vocabularies: dict[str, Vocabulary]
+    #: CRC-32 of each file's bytes, by array or vocabulary name
+    checksums: dict[str, int]
+    #: whether reading compared the checksums
+    verified: bool = False
+
+
+def checksum(data: NDArray[Any] | bytes) -> int:
+    """Returns the CRC-32 of the bytes."""
+    view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+    value = 0
+    for start in range(0, len(view), _CHUNK):
+        value = zlib.crc32(view[start : start + _CHUNK], value)
+    return value
+
+
+def _seal(header: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
+
+
+def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> None:
+    """Writes the store, whole or not at all.
+
+    Raises:
+        GraphkitError: the folder exists and `overwrite` is false, or cannot be written.
+    """
+    with new_folder(folder, overwrite=overwrite) as part:
+        files: dict[str, dict[str, Any]] = {}
+        for name, array in contents.arrays.items():
+            path = part / f"{name}.bin"
+            array.tofile(path)
+            files[name] = {
+                "file": path.name,
+                "dtype": array.dtype.name,
+                "shape": list(array.shape),
+                "crc32": contents.checksums[name],
+            }
+        for name, vocabulary in contents.vocabularies.items():
+            path = part / f"{name}.arrow"
+            vocabulary.save(path)
+            files[name] = {"file": path.name, "size": len(vocabulary), "crc32": checksum(path.read_bytes())}
+        header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **contents.counts, "files": files}
+        header["checksum"] = _seal(header)
+        (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
+
+
+def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
+    """Maps a store's arrays.
+
+    Args:
+        folder: what `write_store` made.
+        verify: compare all checksums; by default only up to `VERIFY_UP_TO_BYTES`.
+
+    Raises:
+        GraphkitError: no store there, a newer version, or a damaged file.
+    """
+    header = _read_header(folder)
+    files: dict[str, dict[str, Any]] = header["files"]
+    if verify is None:
+        verify = sum((folder / entry["file"]).stat().st_size for entry in _present(folder, files)) <= VERIFY_UP_TO_BYTES
+    arrays: dict[str, NDArray[Any]] = {}
+    vocabularies: dict[str, Vocabulary] = {}
+    for name, entry in files.items():
+        path = folder / entry["file"]
+        if verify and checksum(_map_bytes(path)) != entry["crc32"]:
+            raise _damaged(path, "its checksum differs from the one in graph.json")
+        if "dtype" in entry:
+            arrays[name] = _map_array(path, entry)
+        else:
+            vocabularies[name] = Vocabulary.load(path, kind="entity" if name == "entities" else "relation")
+    counts = {key: int(header[key]) for key in ("num_entities", "num_relations", "num_edges", "duplicates")}
+    checksums = {name: int(entry["crc32"]) for name, entry in files.items()}
+    return StoreContents(counts, arrays, vocabularies, checksums, verify)
+
+
+def _present(folder: Path, files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    for entry in files.values():
+        if not (folder / entry["file"]).is_file():
+            raise _damaged(folder / entry["file"], "it is missing")
+    return list(files.values())
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / HEADER
+    if not path.is_file():
+        raise GraphkitError(f"{folder} is no graph store: it has no {HEADER}; make one with graphkit data import")
+    try:
+        header = json.loads(path.read_bytes())
+        if not isinstance(header, dict):
+            raise ValueError
+        stated = header.pop("checksum", None)
+    except ValueError:
+        raise _damaged(path, "it cannot be read as JSON") from None
+    if header.get("format") == FORMAT and isinstance(header.get("version"), int) and header["version"] > VERSION:
+        raise GraphkitError(
+            f"{path} has version {header['version']}, and this graphkit reads up to {VERSION}; install a newer "
+            "graphkit or import the graph again"
+        )
+    if stated != _seal(header) or header.get("format") != FORMAT:
+        raise _damaged(path, "its checksum differs from its content")
+    return header
+
+
+def _map_bytes(path: Path) -> NDArray[np.uint8]:
+    if path.stat().st_size == 0:
+        return np.empty(0, dtype=np.uint8)
+    return np.memmap(path, dtype=np.uint8, mode="r")
+
+
+def _map_array(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
+    dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+    expected = dtype.itemsize * int(np.prod(shape))
+    if path.stat().st_size != expected:
+        raise _damaged(path, f"it has {path.stat().st_size} bytes instead of {expected}")
+    if expected == 0:
+        return np.empty(shape, dtype=dtype)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
+
+
+def _damaged(path: Path, why: str) -> GraphkitError:
+    return GraphkitError(f"{path} is damaged: {why}; restore it from a copy or import the graph again")

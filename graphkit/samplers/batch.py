@@ -1,0 +1,70 @@
+"""What a sampler hands to a trainer: batches of queries with answers and verified non-answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphkit.queries import Structure
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The queries of one structure, which stand together in a batch."""
+
+    structure: Structure
+    #: the lanes of the batch that hold these queries
+    lanes: slice
+    #: int64[n, structure.width], rows in the structure's layout
+    rows: Tensor
+
+    @property
+    def anchors(self) -> Tensor:
+        """int64[n, anchors of the structure], entity ids."""
+        return self.rows[:, list(self.structure.columns("anchor"))]
+
+    @property
+    def relations(self) -> Tensor:
+        """int64[n, relations of the structure], directed relation ids."""
+        return self.rows[:, list(self.structure.columns("relation"))]
+
+
+@dataclass(frozen=True)
+class QueryBatch:
+    """B queries in segments by structure; lane b of every tensor belongs to the same query.
+
+    Negatives come in three forms: none (a loss over all entities needs none), own (``negatives`` is ``[B, K]``), or
+    shared by the batch (``negatives`` is ``[K]``). Where there are negatives, ``mask`` says which are verified: a
+    masked-in negative is never an answer of its query in the graph that the sampler draws from.
+    """
+
+    #: place of the batch in the sampler's stream, from 0
+    number: int
+    segments: tuple[Segment, ...]
+    #: int64[B], an answer of each query
+    positives: Tensor
+    #: int64[B], number of answers of each query in the sampler's graph
+    answer_counts: Tensor
+    #: int64[B, K] own, int64[K] shared, or None
+    negatives: Tensor | None = None
+    #: bool[B, K], True = no answer of the query; None without negatives
+    mask: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return len(self.positives)
+
+    @property
+    def shared(self) -> bool:
+        """Whether the negatives are one list for the whole batch."""
+        return self.negatives is not None and self.negatives.dim() == 1
+
+    def entities(self) -> Tensor:
+        """Returns int64[U]: every entity that the batch names, ascending and once."""
+        parts = [segment.anchors.reshape(-1) for segment in self.segments] + [self.positives]
+        if self.negatives is not None:
+            parts.append(self.negatives.reshape(-1))
+        return torch.unique(torch.cat(parts))
