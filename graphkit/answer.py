@@ -1,0 +1,55 @@
+"""Answers to questions: a pattern goes in, labelled answers come out, the known ones marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from graphkit.errors import GraphkitError
+from graphkit.evaluation.links import link_scorer
+from graphkit.queries import parse
+from graphkit.training import Run, Trained, load_trained
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a question."""
+
+    label: str
+    #: the model's logit: larger is better, comparable within one question only
+    score: float
+    #: whether the graph says so, in any of its splits; otherwise it is a prediction
+    known: bool
+
+
+def answer(run: Trained | str | Path, pattern: str, *, top: int = 10) -> list[Answer]:
+    """Answers a question with a trained run.
+
+    Args:
+        run: a run's folder, or what `load_trained` returned, which saves loading it for each question.
+        pattern: e.g. ``?x : borders(?x, France)``.
+        top: number of answers.
+
+    Returns:
+        The `top` entities with the highest scores, best first.
+
+    Raises:
+        GraphkitError: no such run, a mistake in the pattern (its position is marked), or an unknown label.
+    """
+    if top < 1:
+        raise GraphkitError(f"top is {top}, and at least 1 is needed")
+    trained = run if isinstance(run, Trained) else load_trained(Run.open(run))
+    graph = trained.graph
+    query = parse(pattern, graph)
+    anchor, relation = query.row
+    known = set(graph.answers(anchor, relation)[0].tolist())
+    row = torch.tensor([query.row]).numpy()
+    scorer = link_scorer(trained.model, trained.table, row)
+    scores = scorer(torch.zeros(1, dtype=torch.int64), 0, graph.num_entities).squeeze(0)
+    best = torch.topk(scores, min(top, graph.num_entities))
+    return [
+        Answer(graph.entity_label(entity), score, entity in known)
+        for score, entity in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]

@@ -1,0 +1,194 @@
+"""Configurations: composed by Hydra from conf/, and its complaints turned into sentences."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import graphkit
+from graphkit.errors import GraphkitError, did_you_mean, nearest
+
+Config = dict[str, Any]
+
+#: What a resumed run may change: how long it goes on, not what it computes.
+RESUME_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.patience", "trainer.keep", "trainer.threads")
+
+
+def conf_folder() -> Path:
+    """Returns the folder of the YAML files: graphkit/conf in a wheel, conf/ beside the package in a checkout."""
+    package = Path(graphkit.__file__).parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise GraphkitError(f"the configuration folder is missing: neither {package / 'conf'} nor {package.parent / 'conf'}")
+
+
+@dataclass
+class RunConfig:
+    """The typed skeleton of a run: its groups, and the keys at the root."""
+
+    task: Any = None
+    graph: Any = None
+    sampler: Any = None
+    model: Any = None
+    loss: Any = None
+    optimizer: Any = None
+    trainer: Any = None
+    seed: int = 0
+    run_dir: str | None = None
+    resume: str | None = None
+    overwrite: bool = False
+    allow_targets: list[str] = field(default_factory=list)
+
+
+def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> int:
+    """Lets Hydra read the line of ``train``, and runs `job` for each configuration that it asks for.
+
+    Args:
+        words: the line after ``train``: Hydra's flags and overrides.
+        job: is given the configuration and a name for the run; returns an exit code.
+
+    Returns:
+        The largest exit code.
+
+    Raises:
+        GraphkitError: an override is wrong, or a job raised it.
+    """
+    ConfigStore.instance().store(name="run_config", node=RunConfig)
+    codes = [0]
+    errors: list[BaseException] = []
+
+    @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="train")
+    def run(composed: DictConfig) -> None:
+        try:
+            codes.append(job(to_plain(composed), _run_name()))
+        except BaseException as error:  # Hydra would wrap and print it; it is raised again below
+            errors.append(error)
+
+    line = [_graph_override(word) for word in words]
+    with _hydra_line(line):
+        try:
+            run()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _sentence(error, line) from error
+    if errors:
+        raise errors[0]
+    return max(codes)
+
+
+def to_plain(composed: DictConfig) -> Config:
+    """Returns a configuration as plain dictionaries, interpolations resolved."""
+    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def override(config: Config, words: Sequence[str], *, allowed: Sequence[str] | None = None) -> Config:
+    """Returns a run's configuration with ``key=value`` words applied.
+
+    Raises:
+        GraphkitError: a word is no override, or its key is unknown or not allowed.
+    """
+    changed = OmegaConf.create(config)
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise GraphkitError(f"{word!r} is no setting; write key=value")
+        known = allowed if allowed is not None else list(_flat_keys(config))
+        if key not in known:
+            raise GraphkitError(f"{key!r} cannot be set here{did_you_mean(key, known)}; settings: {', '.join(known)}")
+        OmegaConf.update(changed, key, OmegaConf.from_dotlist([f"v={value}"]).v)
+    return to_plain(changed)
+
+
+def _run_name() -> str:
+    choices = HydraConfig.get().runtime.choices
+    return str(choices.get("experiment") or f"{choices.get('graph')}-{choices.get('model')}")
+
+
+def _graph_override(word: str) -> str:
+    """Rewrites ``graph=FOLDER`` to the store group, unless a configuration has that name."""
+    if not word.startswith("graph="):
+        return word
+    name = word.removeprefix("graph=")
+    folder = conf_folder() / "graph"
+    if (folder / f"{name}.yaml").is_file() or "," in name:
+        return word
+    if (Path(name) / "graph.json").is_file():
+        return f"graph={{_target_:graphkit.graph.KnowledgeGraph.open,path:'{Path(name).absolute()}',resident:false}}"
+    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    what = "exists but is no graph store" if Path(name).exists() else "is neither a named graph nor a folder"
+    raise GraphkitError(
+        f"graph={name} {what}{did_you_mean(name, names)}; named graphs: {', '.join(names)}; a folder is made by "
+        "graphkit data import"
+    )
+
+
+@contextmanager
+def _hydra_line(words: Sequence[str]) -> Iterator[None]:
+    """Gives Hydra its line through sys.argv, and its exceptions to us instead of to its own printer."""
+    before, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["graphkit train", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = before
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def _sentence(error: Exception, words: Sequence[str]) -> GraphkitError:
+    """Turns a complaint of Hydra or OmegaConf into one sentence with what is allowed."""
+    text = str(error)
+    if missing := re.search(r"Could not find '([^']+)'", text):
+        group, _, name = missing[1].rpartition("/")
+        listed = re.search(r"Available options in '[^']*':\n(.*?)(?:\n\n|\Z|\nConfig search)", text, re.DOTALL)
+        options = [line.strip() for line in listed[1].splitlines()] if listed else []
+        return GraphkitError(
+            f"there is no {group} {name!r}{did_you_mean(name, options)}; {group}s: {', '.join(options) or 'none'}"
+        )
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        keys = list(_flat_keys(_composed_groups(words)))
+        near = nearest(unknown[1], keys)
+        return GraphkitError(
+            f"there is no setting {unknown[1]!r}; "
+            + (f"nearest: {', '.join(near)}" if near else "graphkit train --cfg job shows all settings")
+        )
+    if converted := re.search(r"(Value .*?)\n\s*full_key: (\S+)", text, re.DOTALL):
+        return GraphkitError(f"{converted[2]} is wrong: {converted[1].splitlines()[0]}")
+    return GraphkitError(f"the settings cannot be read: {' '.join(text.split())}")
+
+
+def _composed_groups(words: Sequence[str]) -> Config:
+    """Composes what the line's choices of groups give, without its single settings."""
+    groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
+    choices = [word for word in words if word.partition("=")[0] in groups]
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        try:
+            return to_plain(hydra.compose("train", overrides=choices))
+        except (HydraException, OmegaConfBaseException):
+            return to_plain(hydra.compose("train"))
+
+
+def _flat_keys(config: Config, prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat_keys(value, f"{prefix}{key}.")
+        elif key != "_target_":
+            yield f"{prefix}{key}"

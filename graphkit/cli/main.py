@@ -1,0 +1,144 @@
+"""The ``graphkit`` command: verbs, their options, and how mistakes end.
+
+A mistake in the input ends with one sentence on standard error and exit code 2; a signal with 128 plus its number.
+Verbs import what they need when they run, so that ``graphkit --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from graphkit import __version__
+from graphkit.errors import GraphkitError
+
+_DESCRIPTION = "Learning from knowledge graphs that are too large, too slow or too noisy for the usual tools."
+_EPILOG = """\
+examples:
+  graphkit data import my.tsv --out my-graph      make a graph of your own triples
+  graphkit train graph=my-graph run_dir=my-run    train with settings chosen for its size
+  graphkit train experiment=demo                  the built-in graph
+  graphkit train resume=my-run                    continue after an interruption
+  graphkit answer my-run "?x : borders(?x, France)"
+  graphkit evaluate my-run --json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits the process with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["train"]:
+        # Hydra reads the rest of the line itself: its flags and overrides are not argparse's.
+        sys.exit(_guard(lambda: _train(words[1:])))
+    options = _parser().parse_args(words)
+    sys.exit(_guard(lambda: options.run(options)))
+
+
+def _guard(verb: Callable[[], int]) -> int:
+    """Runs a verb and turns the user's mistakes and signals into sentences and exit codes."""
+    try:
+        return verb()
+    except GraphkitError as error:
+        if os.environ.get("GRAPHKIT_TRACEBACK"):
+            raise
+        print(f"graphkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("graphkit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _train(words: list[str]) -> int:
+    from graphkit.cli.train import run_train
+
+    return run_train(words)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from graphkit.cli.trained import run_evaluate
+
+    return run_evaluate(options.run_dir, split=options.split, overrides=options.overrides, as_json=options.json)
+
+
+def _answer(options: argparse.Namespace) -> int:
+    from graphkit.cli.trained import run_answer
+
+    return run_answer(options.run_dir, options.pattern, top=options.top, as_json=options.json)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from graphkit.cli.data import run_import
+
+    return run_import(options)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from graphkit.cli.data import run_list
+
+    return run_list()
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from graphkit.cli.doctor import run_doctor
+
+    return run_doctor(as_json=options.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="graphkit",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"graphkit {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("train", help="train a model; settings as key=value (graphkit train --help)", add_help=False)
+
+    evaluate = verbs.add_parser("evaluate", help="rank the held-out triples of a run's graph")
+    evaluate.add_argument("run_dir", metavar="RUN", help="the folder of a run")
+    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings other than the run's own")
+    evaluate.add_argument("--split", default="test", choices=("train", "valid", "test"), help="default: test")
+    evaluate.add_argument("--json", action="store_true", help="print JSON alone")
+    evaluate.set_defaults(run=_evaluate)
+
+    answer = verbs.add_parser("answer", help='answer a question, e.g. "?x : borders(?x, France)"')
+    answer.add_argument("run_dir", metavar="RUN", help="the folder of a run")
+    answer.add_argument("pattern", metavar="PATTERN", help="?x : relation(?x, Label) or ?x : relation(Label, ?x)")
+    answer.add_argument("--top", type=int, default=10, metavar="N", help="number of answers (default: 10)")
+    answer.add_argument("--json", action="store_true", help="print JSON alone")
+    answer.set_defaults(run=_answer)
+
+    data = verbs.add_parser("data", help="import triples, list the named data sets")
+    data_verbs = data.add_subparsers(dest="data_verb", required=True, metavar="VERB")
+    _add_import(data_verbs.add_parser("import", help="make a graph of TSV or CSV files"))
+    data_verbs.add_parser("list", help="list the named data sets and whether they are here").set_defaults(run=_list)
+
+    doctor = verbs.add_parser("doctor", help="show versions, devices and what is missing")
+    doctor.add_argument("--json", action="store_true", help="print JSON alone")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="training triples, or all triples to be split")
+    parser.add_argument("--valid", action="append", metavar="FILE", help="validation triples")
+    parser.add_argument("--test", action="append", metavar="FILE", help="test triples")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--columns", metavar="ORDER", help="order of the columns, e.g. htr or h-rt (- skips one)")
+    parser.add_argument("--delimiter", metavar="CHAR", help="what separates columns (default: sniffed)")
+    header = parser.add_mutually_exclusive_group()
+    header.add_argument("--header", action="store_true", default=None, help="the first line names the columns")
+    header.add_argument("--no-header", action="store_false", dest="header", help="the first line is a triple")
+    parser.add_argument(
+        "--split", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar="X", help="default: 0.8 0.1 0.1"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split (default: 0)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    parser.set_defaults(run=_import)

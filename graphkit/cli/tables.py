@@ -1,0 +1,60 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphkit.answer import Answer
+
+_COLUMNS = ("mrr", "hits@1", "hits@3", "hits@10", "mr")
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Prints the metrics of a run with the protocol that made them."""
+    console = Console()
+    if "test" in metrics:
+        print_ranks(metrics["test"], metrics["protocol"])
+    train = metrics["train"]
+    console.print(
+        f"trained {train['steps']:,} steps (best: {train['best_step']:,}) in {train['seconds']:.1f} s wall, "
+        f"{train['cpu_seconds']:.1f} s CPU; {train['samples_per_second']:,.0f} positives/s; "
+        f"peak {train['peak_anon_mib']:,.0f} MiB anonymous memory",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_ranks(measured: dict[str, Any], protocol: dict[str, Any]) -> None:
+    """Prints link prediction metrics: both sides, each side, and the other readings of ties."""
+    console = Console()
+    table = Table(title=f"{protocol['split']}: {protocol['triples']:,} triples, filtered ranks")
+    table.add_column("")
+    for column in _COLUMNS:
+        table.add_column(column.upper() if column.startswith("m") else column, justify="right")
+    rows = {"both sides": measured, "tails": measured["tail"], "heads": measured["head"]}
+    rows |= {"ties optimistic": measured["optimistic"], "ties pessimistic": measured["pessimistic"]}
+    for name, row in rows.items():
+        table.add_row(name, *(f"{row[column]:.1f}" if column == "mr" else f"{row[column]:.4f}" for column in _COLUMNS))
+    console.print(table)
+    console.print(
+        f"ranked against all {protocol['entities']:,} entities, filtered by {', '.join(protocol['filtered_by'])}; "
+        f"ties: {protocol['ties']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_answers(pattern: str, answers: list[Answer]) -> None:
+    """Prints ranked answers, known ones marked."""
+    table = Table(title=pattern, title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("answer")
+    table.add_column("score", justify="right")
+    table.add_column("")
+    for place, answer in enumerate(answers, start=1):
+        table.add_row(str(place), answer.label, f"{answer.score:.3f}", "known" if answer.known else "predicted")
+    # Labels are data: square brackets in them are not markup.
+    Console(markup=False).print(table)

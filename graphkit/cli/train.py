@@ -1,0 +1,80 @@
+"""``graphkit train``: composes, trains, measures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from graphkit.cli.compose import RESUME_KEYS, Config, compose_and_run, override
+from graphkit.cli.tables import print_metrics
+from graphkit.errors import GraphkitError
+from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, start
+from graphkit.training.randomness import seed_everything
+
+
+def run_train(words: Sequence[str]) -> int:
+    """Trains what the line says and returns the exit code."""
+    resumed = [word for word in words if word.startswith("resume=")]
+    if resumed:
+        return _resume(Path(resumed[0].removeprefix("resume=")), [word for word in words if word not in resumed])
+    return compose_and_run(words, _train)
+
+
+def _train(config: Config, name: str) -> int:
+    folder = Path(config["run_dir"]) if config["run_dir"] else _free_folder(name)
+    overwrite = bool(config["overwrite"])
+    _set_threads(config)
+    seed_everything(config["seed"])
+    graph = load_graph(config)
+    print(f"{graph}", file=sys.stderr)
+    trainer = start({**config, "run_dir": str(folder)}, graph, folder, overwrite=overwrite)
+    return _fit(trainer)
+
+
+def _resume(folder: Path, words: Sequence[str]) -> int:
+    run = Run.open(folder)
+    config = run.config
+    if any(word.startswith("trainer.max_epochs=") for word in words):
+        config["trainer"]["max_steps"] = None  # the steps of the first budget would win over the new epochs
+    config = override(config, words, allowed=RESUME_KEYS)
+    _set_threads(config)
+    return _fit(resume(run, config))
+
+
+def _fit(trainer: Trainer) -> int:
+    run = trainer.run
+    schedule = trainer.schedule
+    print(
+        f"training into {run.folder}: step {trainer.progress.step} of {schedule.max_steps}, validated every "
+        f"{schedule.validate_every}",
+        file=sys.stderr,
+    )
+    try:
+        trainer.fit()
+    except Interrupted as stopped:
+        print(f"graphkit: {stopped}; continue with graphkit train resume={run.folder}", file=sys.stderr)
+        return 128 + stopped.signal
+    print_metrics(trainer.finish())
+    return 0
+
+
+def _set_threads(config: Config) -> None:
+    threads = config["trainer"]["threads"]
+    if threads is None:
+        return
+    if threads < 1:
+        raise GraphkitError(f"trainer.threads is {threads}, and at least 1 is needed; null takes all cores")
+    torch.set_num_threads(threads)
+
+
+def _free_folder(name: str) -> Path:
+    """Returns runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that does not exist."""
+    stem = name.replace("/", "-")
+    folder, number = Path("runs") / stem, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{stem}-{number}"
+    return folder

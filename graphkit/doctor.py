@@ -1,0 +1,47 @@
+"""An examination of the installation: versions, devices, data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+import graphkit
+from graphkit import _native, data
+
+_CORE = ("torch", "torch_geometric", "numpy", "scipy", "pyarrow", "safetensors", "rich", "hydra-core")
+_OPTIONAL = {"cupy": "cuda", "dgl": "dgl", "pyoxigraph": "rdf", "optuna": "tune", "faiss": "faiss"}
+
+
+def examine() -> dict[str, dict[str, Any]]:
+    """Returns what is there, in parts: system, packages, extras, devices, data."""
+    extras = {
+        module: "installed" if find_spec(module) else f"absent: pip install 'graphkit[{extra}]'"
+        for module, extra in _OPTIONAL.items()
+    }
+    cuda = torch.cuda.is_available()
+    return {
+        "system": {
+            "graphkit": graphkit.__version__,
+            "native core": _native.__file__,
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "torch threads": torch.get_num_threads(),
+        },
+        "packages": {name: metadata.version(name) for name in _CORE},
+        "extras": extras,
+        "devices": {
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+            "cuda": torch.cuda.get_device_name() if cuda else "none: torch finds no GPU; everything runs on the CPU",
+        },
+        "data": {
+            "GRAPHKIT_DATA": os.environ.get("GRAPHKIT_DATA") or "not set: named data sets other than geography need it",
+            "named sets": ", ".join(data.names()),
+        },
+    }

@@ -1,0 +1,7 @@
+"""The embedding engine: host-resident tables, sparse optimisers, and rows gathered ahead of the computation."""
+
+from graphkit.engine.optimizers import Adagrad, Adam, RowOptimizer
+from graphkit.engine.prefetch import GatheredBatch, RowPrefetcher
+from graphkit.engine.table import EmbeddingTable
+
+__all__ = ["Adagrad", "Adam", "EmbeddingTable", "GatheredBatch", "RowOptimizer", "RowPrefetcher"]

@@ -1,0 +1,102 @@
+"""Optimisers for embedding tables: they touch only the rows that a step names, and update them in place.
+
+Each class holds the hyperparameters alone; the state belongs to the table (`EmbeddingTable`). `dense` gives torch's
+optimiser with the same settings for the parameters of a model that are no table.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from graphkit.errors import GraphkitError
+
+
+class RowOptimizer(ABC):
+    """The update rule of table rows."""
+
+    def __init__(self, *, lr: float, eps: float) -> None:
+        if lr <= 0 or eps < 0:
+            raise GraphkitError(f"the optimizer has lr={lr} and eps={eps}; lr must be above 0 and eps not below 0")
+        self.lr = lr
+        self.eps = eps
+
+    @abstractmethod
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:
+        """Returns the state of a fresh table: tensors whose first axis is the rows of `weight` [N, D]."""
+
+    @abstractmethod
+    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:
+        """Updates rows in place.
+
+        Args:
+            weight: float32[N, D].
+            state: what `new_state` made.
+            ids: int64[U] distinct rows, or None for all.
+            gradient: float32[U, D], or [N, D] without ids.
+        """
+
+    @abstractmethod
+    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """Returns torch's optimiser with the same settings, for dense parameters."""
+
+
+class Adagrad(RowOptimizer):
+    """Adagrad (Duchi et al., JMLR 2011): steps divided by the root of the summed squares of each coordinate."""
+
+    def __init__(self, *, lr: float = 0.1, eps: float = 1e-10) -> None:
+        super().__init__(lr=lr, eps=eps)
+
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102  # as in the base class
+        return {"sum": torch.zeros_like(weight)}
+
+    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
+        total = state["sum"]
+        if ids is None:
+            total.addcmul_(gradient, gradient)
+            weight.addcdiv_(gradient, total.sqrt().add_(self.eps), value=-self.lr)
+            return
+        rows = total[ids].addcmul_(gradient, gradient)
+        total[ids] = rows
+        weight.index_add_(0, ids, gradient / rows.sqrt_().add_(self.eps), alpha=-self.lr)
+
+    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.Adagrad(parameters, lr=self.lr, eps=self.eps)
+
+
+class Adam(RowOptimizer):
+    """Adam (Kingma and Ba, ICLR 2015) with a step count of its own for each row.
+
+    The bias correction of a row uses the number of its own updates: with a global count, a row first touched late in
+    training would take a first step of about three times the learning rate.
+    """
+
+    def __init__(
+        self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    ) -> None:
+        super().__init__(lr=lr, eps=eps)
+        if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+            raise GraphkitError(f"Adam has beta1={beta1} and beta2={beta2}; both must be at least 0 and below 1")
+        self.beta1 = beta1
+        self.beta2 = beta2
+
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        steps = torch.zeros(len(weight), dtype=torch.int64)
+        return {"mean": torch.zeros_like(weight), "square": torch.zeros_like(weight), "steps": steps}
+
+    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
+        rows = slice(None) if ids is None else ids
+        steps = state["steps"][rows] + 1
+        mean = state["mean"][rows].lerp(gradient, 1 - self.beta1)
+        square = (self.beta2 * state["square"][rows]).addcmul_(gradient, gradient, value=1 - self.beta2)
+        state["steps"][rows], state["mean"][rows], state["square"][rows] = steps, mean, square
+        count = steps.to(torch.float64).unsqueeze(1)
+        scale = (self.lr / (1 - self.beta1**count)).to(weight.dtype)
+        root = (1 - self.beta2**count).sqrt().to(weight.dtype)
+        weight[rows] -= scale * mean / (square.sqrt() / root + self.eps)
+
+    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps)

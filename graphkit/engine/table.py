@@ -1,0 +1,70 @@
+"""Embedding tables in host memory: rows are gathered for a step, and written back by a sparse optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit.engine.optimizers import RowOptimizer
+from graphkit.errors import GraphkitError
+
+
+class EmbeddingTable:
+    """N rows of D reals, with the state of their optimiser.
+
+    Args:
+        weight: float32[N, D], taken over, not copied.
+        optimizer: the update rule; None for a table that is only read.
+    """
+
+    def __init__(self, weight: Tensor, optimizer: RowOptimizer | None = None) -> None:
+        self.weight = weight
+        self.optimizer = optimizer
+        self.state = optimizer.new_state(weight) if optimizer is not None else {}
+        #: number of finished updates, and for each row the update that last wrote it: they tell rows that were
+        #: gathered too early from rows that still stand
+        self.updates = 0
+        self._written = torch.zeros(len(weight), dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """Returns float32[U, D]: a copy of the rows of int64[U] `ids`."""
+        return self.weight.index_select(0, ids)
+
+    def update(self, ids: Tensor | None, gradient: Tensor) -> None:
+        """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
+        if self.optimizer is None:
+            raise GraphkitError("this table was opened for reading; give it an optimizer to train it")
+        self._written[slice(None) if ids is None else ids] = self.updates + 1
+        with torch.no_grad():
+            self.optimizer.step(self.weight, self.state, ids, gradient)
+        self.updates += 1
+
+    def refresh(self, ids: Tensor, rows: Tensor, gathered_at: int) -> None:
+        """Gathers again, in place, those of `rows` that an update later than `gathered_at` has written.
+
+        Args:
+            ids: int64[U], the rows that were gathered.
+            rows: float32[U, D], what `gather` gave, perhaps while an update ran.
+            gathered_at: `updates` before that gather began.
+        """
+        stale = (self._written[ids] > gathered_at).nonzero().squeeze(1)
+        if len(stale):
+            rows[stale] = self.gather(ids[stale])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns the optimiser's state; the rows are `weight`."""
+        return dict(self.state)
+
+    def load_state_dict(self, weight: Tensor, state: dict[str, Tensor]) -> None:
+        """Restores rows and optimiser state of a table of the same shape."""
+        if weight.shape != self.weight.shape:
+            raise GraphkitError(
+                f"the checkpoint's table has shape {tuple(weight.shape)} and the model's {tuple(self.weight.shape)}; "
+                "resume with the settings that the run was started with"
+            )
+        self.weight.copy_(weight)
+        for name, values in state.items():
+            self.state[name].copy_(values)

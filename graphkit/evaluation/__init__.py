@@ -1,0 +1,16 @@
+"""Evaluation: honest ranks and their metrics."""
+
+from graphkit.evaluation.links import evaluate_links, link_scorer, rank_links
+from graphkit.evaluation.metrics import LinkMetrics, summarize
+from graphkit.evaluation.ranking import AnswerLists, Ranks, filtered_ranks
+
+__all__ = [
+    "AnswerLists",
+    "LinkMetrics",
+    "Ranks",
+    "evaluate_links",
+    "filtered_ranks",
+    "link_scorer",
+    "rank_links",
+    "summarize",
+]

@@ -1,0 +1,106 @@
+"""Losses over the logits of answers and of entities that are none.
+
+Negatives that are masked out are removed: they have no share in a softmax or a mean, and no gradient. A query whose
+negatives are all masked keeps its positive term only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit.errors import GraphkitError
+
+
+class Loss(Protocol):
+    """What a trainer needs of a loss; both methods return the loss of each query, to be averaged with weights."""
+
+    #: whether `all_entities` exists: the loss can be taken over every entity, without sampling
+    full: bool
+
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+        """The loss against sampled negatives.
+
+        Args:
+            positive: float[B], logit of the answer.
+            negative: float[B, K], logits of negatives.
+            mask: bool[B, K], True where a negative counts.
+            population: number of entities that the negatives were drawn from.
+
+        Returns:
+            float[B].
+        """
+
+    def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
+        """The loss over all entities.
+
+        Args:
+            logits: float[B, N].
+            positives: int64[B], the answer's column.
+
+        Returns:
+            float[B].
+        """
+
+
+class Softmax:
+    """Cross entropy of the answer among the candidates (1-vs-all; Lacroix et al., ICML 2018).
+
+    Over a sample, each negative stands for population / sample-size entities: the logits get the log of that ratio
+    added (importance correction), so that the sampled loss estimates the full one.
+    """
+
+    full = True
+
+    def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
+        """Cross entropy over all entities; see `Loss.all_entities`."""
+        return F.cross_entropy(logits, positives, reduction="none")
+
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+        """Cross entropy over the answer and the sampled negatives; see `Loss.sampled`."""
+        counted = mask.sum(dim=1, keepdim=True).clamp(min=1)
+        corrected = negative + (population / counted).log()
+        logits = torch.cat([positive.unsqueeze(1), corrected.masked_fill(~mask, -math.inf)], dim=1)
+        return logits.logsumexp(dim=1) - positive
+
+
+class LogSigmoid:
+    """Log-sigmoid of answers and negated negatives, halved (Sun et al., ICLR 2019, eq. 5 and 6).
+
+    Args:
+        adversarial_temperature: T; negatives are weighted by the softmax of T times their logit, without gradient
+            through the weights. 0 weights them equally.
+
+    Raises:
+        GraphkitError: the temperature is negative.
+    """
+
+    full = False
+
+    def __init__(self, *, adversarial_temperature: float = 0.0) -> None:
+        if adversarial_temperature < 0:
+            raise GraphkitError(
+                f"loss.adversarial_temperature is {adversarial_temperature}, and 0 (equal weights) or more is needed"
+            )
+        self.adversarial_temperature = adversarial_temperature
+
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+        """Mean of the positive and the negative term; see `Loss.sampled`."""
+        any_left = mask.any(dim=1)
+        sharpened = (self.adversarial_temperature * negative.detach()).masked_fill(~mask, -math.inf)
+        # A row without negatives would be a softmax over nothing: it is given equal weights, then dropped.
+        weights = sharpened.masked_fill(~any_left.unsqueeze(1), 0.0).softmax(dim=1)
+        terms = (weights * F.softplus(negative)).masked_fill(~mask, 0.0).sum(dim=1)
+        return (F.softplus(-positive) + torch.where(any_left, terms, 0.0)) / 2
+
+    def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
+        """Not defined for this loss.
+
+        Raises:
+            GraphkitError: always.
+        """
+        raise GraphkitError("loss logsigmoid needs negatives; choose sampler=own or sampler=shared, or loss=softmax")

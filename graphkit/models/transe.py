@@ -1,0 +1,60 @@
+"""TransE: relations as translations (Bordes et al., NeurIPS 2013)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.errors import GraphkitError
+from graphkit.models.base import Model
+
+
+class TransE(Model):
+    """Scores ``margin - |h + r - t|`` by the L1 or L2 norm.
+
+    The margin is a constant of the score, and with `dim` it sets the scale of fresh rows, uniform in
+    ±(margin + 2) / dim, as in the published code of RotatE (Sun et al., ICLR 2019).
+
+    Args:
+        num_relations: R.
+        dim: D, reals of an entity and of a relation.
+        margin: γ, above -2.
+        norm: 1 or 2.
+        reciprocal: translations of their own for inverses; by default that of 2k+1 is minus that of 2k.
+
+    Raises:
+        GraphkitError: `dim` below 1, `margin` at or below -2, or another norm.
+    """
+
+    def __init__(
+        self, num_relations: int, *, dim: int = 200, margin: float = 9.0, norm: int = 1, reciprocal: bool = False
+    ) -> None:
+        super().__init__(num_relations, dim=dim, reciprocal=reciprocal)
+        if norm not in (1, 2):
+            raise GraphkitError(f"model.norm is {norm}, and 1 or 2 is needed")
+        if margin <= -2:
+            raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
+        self.margin = margin
+        self.norm = norm
+        self.scale = (margin + 2) / dim
+        self.relations = nn.Parameter(torch.empty(self.relation_rows, dim))
+
+    def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:  # noqa: D102  # as in the base class
+        return torch.empty(count, self.dim).uniform_(-self.scale, self.scale, generator=generator)
+
+    def initialize(self, generator: torch.Generator) -> None:  # noqa: D102
+        nn.init.uniform_(self.relations, -self.scale, self.scale, generator=generator)
+
+    def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
+        translation = self.relation_parameters(relations)
+        if not self.reciprocal:
+            translation = translation * (1 - 2 * (relations % 2)).unsqueeze(1)
+        return x + translation
+
+    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:  # noqa: D102
+        if candidates.dim() == 2:
+            # Distances by their definition, not by a matrix product: that one cancels for close pairs.
+            distance = torch.cdist(queries, candidates, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist")
+        else:
+            distance = torch.linalg.vector_norm(queries.unsqueeze(1) - candidates, ord=self.norm, dim=2)
+        return self.margin - distance

@@ -1,0 +1,23 @@
+"""Training: the trainer, its tasks, and the folder of a run."""
+
+from graphkit.training.assembly import Trained, assemble, build, load_graph, load_trained, resume, start
+from graphkit.training.links import LinkTask
+from graphkit.training.run import Run
+from graphkit.training.task import Task
+from graphkit.training.trainer import Interrupted, Schedule, Trainer
+
+__all__ = [
+    "Interrupted",
+    "LinkTask",
+    "Run",
+    "Schedule",
+    "Task",
+    "Trained",
+    "Trainer",
+    "assemble",
+    "build",
+    "load_graph",
+    "load_trained",
+    "resume",
+    "start",
+]

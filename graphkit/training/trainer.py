@@ -1,0 +1,224 @@
+"""`Trainer`: the loop that any task is trained in, with validation, checkpoints, interrupts and resumption."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+from typing import Any
+
+from graphkit.checkpoint import State
+from graphkit.errors import GraphkitError
+from graphkit.training.memory import MemoryWatch
+from graphkit.training.progress import TrainingProgress
+from graphkit.training.randomness import random_state, restore_random_state
+from graphkit.training.run import Run
+from graphkit.training.task import Task
+
+
+class Interrupted(Exception):
+    """Training was stopped by a signal after a checkpoint; ``signal`` is its number."""
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signal_number).name} after step {step}")
+        self.signal = signal_number
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a trainer does what. All budgets are steps, so that a run repeats."""
+
+    max_steps: int
+    #: validate every so many steps, and after the last; 0 = never
+    validate_every: int = 0
+    #: save every so many steps; each validation and the last step are saved in any case
+    checkpoint_every: int = 1000
+    log_every: int = 100
+    #: stop after so many validations without a better one; 0 = train to the end
+    patience: int = 0
+    #: newest checkpoints to keep, beside the best
+    keep: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in {"max_steps": 1, "checkpoint_every": 1, "log_every": 1, "keep": 1}.items():
+            if getattr(self, name) < least:
+                raise GraphkitError(f"trainer.{name} is {getattr(self, name)}, and at least {least} is needed")
+        for name in ("validate_every", "patience"):
+            if getattr(self, name) < 0:
+                raise GraphkitError(f"trainer.{name} is {getattr(self, name)}, and 0 or more is needed")
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all of the trainer that a checkpoint holds."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    best: float = -math.inf
+    best_step: int | None = None
+    validations_since_best: int = 0
+
+
+class Trainer:
+    """Trains a task within a run's folder.
+
+    Args:
+        task: what is trained.
+        run: where metrics and checkpoints go.
+        schedule: when to validate, save, log and stop.
+    """
+
+    def __init__(self, task: Task, run: Run, schedule: Schedule) -> None:
+        self.task = task
+        self.run = run
+        self.schedule = schedule
+        self.progress = Progress()
+        self.peak_anon_mib = 0.0
+        self.peak_file_mib = 0.0
+        self._signal: int | None = None
+
+    def resume(self) -> None:
+        """Continues from the newest checkpoint of the run.
+
+        Raises:
+            GraphkitError: there is none, or it is damaged.
+        """
+        state = self.run.load_checkpoint()
+        trainer, random = state.pop("trainer"), state.pop("random")
+        self.task.load_state_dict(state)
+        best = -math.inf if trainer["best"] is None else trainer["best"]
+        self.progress = Progress(**{**trainer, "best": best})
+        restore_random_state(random)
+        self.run.rewind(self.progress.step)
+
+    def fit(self) -> Progress:
+        """Trains until the budget is spent or validation stops improving.
+
+        Returns:
+            Where training ended; `Run.best_step` names the checkpoint to use.
+
+        Raises:
+            GraphkitError: a loss is not finite (the batch and its number are named), or a checkpoint cannot be saved.
+            Interrupted: SIGINT or SIGTERM came; a checkpoint of the last finished step was saved.
+        """
+        schedule, progress = self.schedule, self.progress
+        with MemoryWatch() as memory, self._signals(), TrainingProgress(schedule.max_steps, progress.step) as shown:
+            batches = iter(self.task.batches())
+            try:
+                while progress.step < schedule.max_steps and not self._out_of_patience():
+                    self._advance(batches, shown)
+                    if self._signal is not None:
+                        self._save()
+                        raise Interrupted(self._signal, progress.step)
+                self._save()
+            finally:
+                self.task.close()
+        self.peak_anon_mib, self.peak_file_mib = memory.peak_anon_mib, memory.peak_file_mib
+        return progress
+
+    def finish(self) -> dict[str, Any]:
+        """Measures the best weights and writes metrics.json.
+
+        Returns:
+            What the task measured, and ``train``: steps, times in seconds, throughput and peak memory.
+        """
+        progress = self.progress
+        best = self.run.best_step()
+        state = self.run.load_checkpoint(best)
+        self.task.load_state_dict({key: state[key] for key in state if key not in ("trainer", "random")})
+        train = {
+            "steps": progress.step,
+            "best_step": best,
+            "seconds": progress.seconds,
+            "cpu_seconds": progress.cpu_seconds,
+            "samples_per_second": progress.samples / max(progress.seconds, 1e-9),
+            "peak_anon_mib": self.peak_anon_mib,
+            "peak_file_mib": self.peak_file_mib,
+        }
+        metrics = {**self.task.measure(), "train": train}
+        self.run.write_metrics(metrics)
+        return metrics
+
+    def _advance(self, batches: Iterator[Any], shown: TrainingProgress) -> None:
+        """Takes one step, and what the schedule says after it."""
+        schedule, progress = self.schedule, self.progress
+        wall, cpu = time.perf_counter(), time.process_time()
+        batch = next(batches)
+        logged = self.task.step(batch)
+        if not math.isfinite(logged["loss"]):
+            raise GraphkitError(
+                f"the loss of step {progress.step + 1} (batch {getattr(batch, 'number', progress.step)}) is "
+                f"{logged['loss']} (seed {self.run.config.get('seed')}); train again with a lower optimizer.lr"
+            )
+        progress.step += 1
+        progress.samples += int(logged["samples"])
+        progress.seconds += time.perf_counter() - wall
+        progress.cpu_seconds += time.process_time() - cpu
+        shown.advance(progress.step)
+        last = progress.step == schedule.max_steps
+        validated = schedule.validate_every > 0 and (last or progress.step % schedule.validate_every == 0)
+        if validated or last or progress.step % schedule.log_every == 0:
+            entry = self._entry(logged, self._validate() if validated else {})
+            self.run.log(entry)
+            shown.entry(entry)
+        if validated or progress.step % schedule.checkpoint_every == 0:
+            self._save()
+
+    def _validate(self) -> dict[str, float]:
+        progress, metrics = self.progress, self.task.validate()
+        if "mrr" in metrics:
+            progress.validations_since_best += 1
+            if metrics["mrr"] > progress.best:
+                progress.best, progress.best_step, progress.validations_since_best = metrics["mrr"], progress.step, 0
+        return {f"valid/{name}": value for name, value in metrics.items()}
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.schedule.patience <= self.progress.validations_since_best
+
+    def _entry(self, logged: dict[str, float], validation: dict[str, float]) -> dict[str, Any]:
+        progress = self.progress
+        return {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 3),
+            "cpu_seconds": round(progress.cpu_seconds, 3),
+            "samples_per_second": progress.samples / max(progress.seconds, 1e-9),
+            **{f"train/{name}": value for name, value in logged.items() if name != "samples"},
+            **validation,
+        }
+
+    def _save(self) -> None:
+        progress = self.progress
+        saved = asdict(progress) | {"best": None if progress.best == -math.inf else progress.best}
+        state: State = {**self.task.state_dict(), "trainer": saved, "random": random_state()}
+        self.run.save_checkpoint(progress.step, state, keep=self._kept)
+
+    def _kept(self, steps: list[int]) -> set[int]:
+        return {*steps[-self.schedule.keep :], *([] if self.progress.best_step is None else [self.progress.best_step])}
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Lets SIGINT and SIGTERM finish the step under way; a second one acts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals; whoever runs a trainer elsewhere stops it by its task
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._signal = number
+            for handled in previous:
+                signal.signal(handled, previous[handled])
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, previous[number])
