@@ -1,0 +1,26 @@
+"""Readers, splits and named data sets: how triples get into graphkit."""
+
+from __future__ import annotations
+
+from graphkit.data.importing import ImportReport, PartReport, import_triples
+from graphkit.data.named import DATASETS, NamedDataset, load, names
+from graphkit.data.reading import EncodedTriples, TripleReader, read_triples
+from graphkit.data.sniffing import FileFormat
+from graphkit.data.splitting import Split, entity_covering_split, symmetric_groups
+
+__all__ = [
+    "DATASETS",
+    "EncodedTriples",
+    "FileFormat",
+    "ImportReport",
+    "NamedDataset",
+    "PartReport",
+    "Split",
+    "TripleReader",
+    "entity_covering_split",
+    "import_triples",
+    "load",
+    "names",
+    "read_triples",
+    "symmetric_groups",
+]
