@@ -117,5 +117,5 @@ def _seal(header: dict[str, Any]) -> int:
 
 def _damaged(path: Path) -> GraphkitError:
     return GraphkitError(
-        f"{path} is damaged: it differs from what was saved; remove {path.parent} and resume from the checkpoint before it"
+        f"{path} is damaged: it differs from what was saved; remove {path.parent} and resume from an earlier one"
     )

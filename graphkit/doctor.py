@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-import graphkit
-from graphkit import _native, data
+from graphkit import __version__, _native, data
 
 _CORE = ("torch", "torch_geometric", "numpy", "scipy", "pyarrow", "safetensors", "rich", "hydra-core")
 _OPTIONAL = {"cupy": "cuda", "dgl": "dgl", "pyoxigraph": "rdf", "optuna": "tune", "faiss": "faiss"}
@@ -27,7 +26,7 @@ def examine() -> dict[str, dict[str, Any]]:
     cuda = torch.cuda.is_available()
     return {
         "system": {
-            "graphkit": graphkit.__version__,
+            "graphkit": __version__,
             "native core": _native.__file__,
             "python": sys.version.split()[0],
             "platform": platform.platform(),

@@ -18,7 +18,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import graphkit
 from graphkit.errors import GraphkitError, did_you_mean, nearest
 
 Config = dict[str, Any]
@@ -29,11 +28,13 @@ RESUME_KEYS = ("trainer.max_steps", "trainer.max_epochs", "trainer.patience", "t
 
 def conf_folder() -> Path:
     """Returns the folder of the YAML files: graphkit/conf in a wheel, conf/ beside the package in a checkout."""
-    package = Path(graphkit.__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise GraphkitError(f"the configuration folder is missing: neither {package / 'conf'} nor {package.parent / 'conf'}")
+    raise GraphkitError(
+        f"the configuration folder is missing: neither {package / 'conf'} nor {package.parent / 'conf'}"
+    )
 
 
 @dataclass

@@ -6,11 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from graphkit.cli.compose import RESUME_KEYS, Config, compose_and_run, override
 from graphkit.cli.tables import print_metrics
-from graphkit.errors import GraphkitError
 from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, start
 from graphkit.training.randomness import seed_everything
 
@@ -26,7 +23,6 @@ def run_train(words: Sequence[str]) -> int:
 def _train(config: Config, name: str) -> int:
     folder = Path(config["run_dir"]) if config["run_dir"] else _free_folder(name)
     overwrite = bool(config["overwrite"])
-    _set_threads(config)
     seed_everything(config["seed"])
     graph = load_graph(config)
     print(f"{graph}", file=sys.stderr)
@@ -40,7 +36,6 @@ def _resume(folder: Path, words: Sequence[str]) -> int:
     if any(word.startswith("trainer.max_epochs=") for word in words):
         config["trainer"]["max_steps"] = None  # the steps of the first budget would win over the new epochs
     config = override(config, words, allowed=RESUME_KEYS)
-    _set_threads(config)
     return _fit(resume(run, config))
 
 
@@ -59,15 +54,6 @@ def _fit(trainer: Trainer) -> int:
         return 128 + stopped.signal
     print_metrics(trainer.finish())
     return 0
-
-
-def _set_threads(config: Config) -> None:
-    threads = config["trainer"]["threads"]
-    if threads is None:
-        return
-    if threads < 1:
-        raise GraphkitError(f"trainer.threads is {threads}, and at least 1 is needed; null takes all cores")
-    torch.set_num_threads(threads)
 
 
 def _free_folder(name: str) -> Path:

@@ -71,7 +71,9 @@ class Index {
     Views make_views() const {
         const bool narrow_relations = arrays_[1].dtype() == nb::dtype<std::uint16_t>();
         const bool narrow_offsets = arrays_[0].dtype() == nb::dtype<std::uint32_t>();
-        if (narrow_offsets) return narrow_relations ? Views(view<std::uint16_t, std::uint32_t>()) : view<std::uint32_t, std::uint32_t>();
+        if (narrow_offsets)
+            return narrow_relations ? Views(view<std::uint16_t, std::uint32_t>())
+                                    : view<std::uint32_t, std::uint32_t>();
         return narrow_relations ? Views(view<std::uint16_t, std::uint64_t>()) : view<std::uint32_t, std::uint64_t>();
     }
 
@@ -148,7 +150,8 @@ nb::object degree(const Index& index, Ids entities) {
     require_below(entities, index.num_entities(), "entity");
     std::vector<std::int64_t> degrees(entities.size());
     index.visit([&](const auto& g) {
-        for (std::size_t i = 0; i < degrees.size(); ++i) degrees[i] = static_cast<std::int64_t>(g.degree(entities.data()[i]));
+        for (std::size_t i = 0; i < degrees.size(); ++i)
+            degrees[i] = static_cast<std::int64_t>(g.degree(entities.data()[i]));
     });
     return own(std::move(degrees));
 }
@@ -173,10 +176,11 @@ class LinkStream {
   public:
     LinkStream(const Index& index, LinkOptions options, unsigned threads, unsigned ahead, std::uint64_t first)
         : options_(options),
-          stream_([&index, options](std::uint64_t number, LinkBatch& out) {
-                      index.visit([&](const auto& g) { fill_links(g, options, number, out); });
-                  },
-                  threads, ahead, first) {}
+          stream_(
+              [&index, options](std::uint64_t number, LinkBatch& out) {
+                  index.visit([&](const auto& g) { fill_links(g, options, number, out); });
+              },
+              threads, ahead, first) {}
 
     // (number, queries [B, 2], positives [B], counts [B], candidates or None, mask [B, K] or None)
     nb::tuple next() {

@@ -60,8 +60,7 @@ class ImportReport:
         said.append(f"read {self.read:,} triples{repeated}")
         said.append(f"{self.entities:,} entities, {self.relations:,} relations")
         said.append(
-            f"{self.train.triples:,} train, {self.valid.triples:,} valid, {self.test.triples:,} test "
-            f"triples ({how})"
+            f"{self.train.triples:,} train, {self.valid.triples:,} valid, {self.test.triples:,} test triples ({how})"
         )
         why = "name an entity or a relation that train does not have"
         for name, part in (("valid", self.valid), ("test", self.test)):
@@ -176,9 +175,7 @@ def _check_out(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise GraphkitError(f"{folder} exists already; choose another folder, or set overwrite to replace it")
     if not (folder / HEADER).is_file():
-        raise GraphkitError(
-            f"{folder} is no graph store (it has no {HEADER}), so it is not replaced; choose another"
-        )
+        raise GraphkitError(f"{folder} is no graph store (it has no {HEADER}), so it is not replaced; choose another")
 
 
 def _part_report(graph: KnowledgeGraph, train: _Ids, part: _Ids) -> PartReport:

@@ -169,9 +169,7 @@ def _compact(labels: pa.Array, ids: npt.NDArray[np.int64]) -> tuple[pa.Array, np
 def _geography() -> KnowledgeGraph:
     from graphkit.data import geography  # a few thousand literals, of no use to the other sets
 
-    heads, relations, tails = (
-        pa.array(column, pa.string()) for column in zip(*geography.triples(), strict=True)
-    )
+    heads, relations, tails = (pa.array(column, pa.string()) for column in zip(*geography.triples(), strict=True))
     entity_ids, relation_ids = LabelEncoder(), LabelEncoder()
     head_ids, tail_ids = entity_ids.encode(heads, tails)
     triples = np.stack([head_ids, relation_ids.encode(relations)[0], tail_ids], axis=1)

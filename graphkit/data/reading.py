@@ -69,9 +69,7 @@ class TripleReader:
             ``h-rt``); ``None`` takes the order from the header when it names one, else ``hrt``.
     """
 
-    def __init__(
-        self, *, delimiter: str | None = None, header: bool | None = None, columns: str | None = None
-    ) -> None:
+    def __init__(self, *, delimiter: str | None = None, header: bool | None = None, columns: str | None = None) -> None:
         self._options: dict[str, Any] = {"delimiter": delimiter, "header": header, "columns": columns}
         self._entities = LabelEncoder()
         self._relations = LabelEncoder()
@@ -214,9 +212,7 @@ def _first_fault(layout: FileFormat, error: BaseException) -> GraphkitError:
                 last = record.line
     except READ_ERRORS as broken:
         return unreadable(layout.path, last, broken)
-    return GraphkitError(
-        f"{layout.path} cannot be read: {' '.join(str(error).split())}; check the file's format"
-    )
+    return GraphkitError(f"{layout.path} cannot be read: {' '.join(str(error).split())}; check the file's format")
 
 
 def _fault(layout: FileFormat, record: Record) -> GraphkitError | None:

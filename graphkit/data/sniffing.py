@@ -105,9 +105,7 @@ def delimiter_character(delimiter: str) -> str:
     character = "\t" if delimiter == "\\t" else DELIMITERS.get(delimiter, delimiter)
     if len(character) != 1 or ord(character) > 127 or character in '\r\n"':
         allowed = ", ".join(DELIMITERS)
-        raise GraphkitError(
-            f"delimiter is {delimiter!r}; allowed are one ASCII character or one of {allowed}"
-        )
+        raise GraphkitError(f"delimiter is {delimiter!r}; allowed are one ASCII character or one of {allowed}")
     return character
 
 
@@ -178,9 +176,7 @@ def _default_columns(path: Path, rows: list[Record], delimiter: str) -> str:
     row = next(row for row in rows if len(row.fields) == usual)
     where = f"{path}, line {row.line}: {count_phrase(usual)} under the delimiter {delimiter_name(delimiter)}"
     if usual < 3:
-        raise GraphkitError(
-            f"{where} in {shown(row.text)}; expected 3, so set delimiter to the one that is used"
-        )
+        raise GraphkitError(f"{where} in {shown(row.text)}; expected 3, so set delimiter to the one that is used")
     example = "hrt" + "-" * (usual - 3)
     raise GraphkitError(
         f"{where} in {shown(row.text)}; expected 3, so set columns to say which hold head, relation and "

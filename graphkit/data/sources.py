@@ -62,24 +62,18 @@ def check_file(path: Path) -> None:
         GraphkitError: if it does not exist, is a folder, or may not be read.
     """
     if path.is_dir():
-        raise GraphkitError(
-            f"{path} is a folder; give the files in it that hold the triples, one triple a line"
-        )
+        raise GraphkitError(f"{path} is a folder; give the files in it that hold the triples, one triple a line")
     if not path.exists():
         folder = path.parent
         around = nearest(path.name, (entry.name for entry in folder.iterdir())) if folder.is_dir() else []
         hint = f"the nearest names in {folder} are {', '.join(around)}" if around else "check the path"
         raise GraphkitError(f"there is no file {path}; {hint}")
     if not path.is_file():
-        raise GraphkitError(
-            f"{path} is a pipe or a device, which is read only once; write it to a file first"
-        )
+        raise GraphkitError(f"{path} is a pipe or a device, which is read only once; write it to a file first")
     try:
         path.open("rb").close()
     except OSError as error:
-        raise GraphkitError(
-            f"{path} cannot be opened: {error.strerror or error}; check its permissions"
-        ) from error
+        raise GraphkitError(f"{path} cannot be opened: {error.strerror or error}; check its permissions") from error
 
 
 def is_gzip(path: Path) -> bool:

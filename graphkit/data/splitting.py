@@ -150,13 +150,9 @@ def _check_triples(
     groups: npt.NDArray[np.int64] | None,
 ) -> None:
     if triples.ndim != 2 or triples.shape[1] != 3:
-        raise GraphkitError(
-            f"triples have the shape {triples.shape}; a split needs (M, 3): head, relation, tail"
-        )
+        raise GraphkitError(f"triples have the shape {triples.shape}; a split needs (M, 3): head, relation, tail")
     if groups is not None and groups.shape != (len(triples),):
-        raise GraphkitError(
-            f"groups have the shape {groups.shape}; {len(triples)} triples need ({len(triples)},)"
-        )
+        raise GraphkitError(f"groups have the shape {groups.shape}; {len(triples)} triples need ({len(triples)},)")
     for name, columns, limit in (("entity", [0, 2], num_entities), ("relation", [1], num_relations)):
         ids = triples[:, columns]
         if ids.size and not (ids.min() >= 0 and ids.max() < limit):
@@ -164,9 +160,7 @@ def _check_triples(
             raise GraphkitError(f"a triple names the {name} {worst}; allowed are ids from 0 to {limit - 1}")
 
 
-def _numbered(
-    rows: int, groups: npt.NDArray[np.int64] | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _numbered(rows: int, groups: npt.NDArray[np.int64] | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The groups numbered from 0: the number of each row, and the size of each group."""
     if groups is None:
         return np.arange(rows), np.ones(rows, np.int64)

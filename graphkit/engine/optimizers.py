@@ -74,9 +74,7 @@ class Adam(RowOptimizer):
     training would take a first step of about three times the learning rate.
     """
 
-    def __init__(
-        self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
-    ) -> None:
+    def __init__(self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
         super().__init__(lr=lr, eps=eps)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise GraphkitError(f"Adam has beta1={beta1} and beta2={beta2}; both must be at least 0 and below 1")

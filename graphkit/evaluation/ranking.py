@@ -113,7 +113,7 @@ def _rank_block(
         if torch.isnan(scores).any():
             bad = start + int(torch.isnan(scores).any(dim=1).nonzero()[0])
             raise GraphkitError(
-                f"the score of query {bad} is not a number; the model has diverged, so lower optimizer.lr and train again"
+                f"the score of query {bad} is not a number; the model has diverged: train again with a lower lr"
             )
         _pick(scores, first, known_query, known_entity, known_score)
         _pick(scores, first, row, entity, own)

@@ -138,8 +138,8 @@ class EdgeIndex:
     def triples(self) -> Ids:
         """Returns int64[E, 3]: the raw triples (head, raw relation, tail), sorted."""
         arrays = self.arrays
-        runs_per_entity = np.diff(arrays.entity_runs.astype(np.int64))
-        edges_per_run = np.diff(arrays.run_starts.astype(np.int64))
+        runs_per_entity: Ids = np.diff(as_ids(arrays.entity_runs))
+        edges_per_run: Ids = np.diff(as_ids(arrays.run_starts))
         run_heads = np.repeat(np.arange(self.num_entities, dtype=np.int64), runs_per_entity)
         forward = np.repeat(arrays.run_relations % 2 == 0, edges_per_run)
         columns = (

@@ -166,9 +166,7 @@ class KnowledgeGraph:
         """Directed training edges at each entity; see `EdgeIndex.degree`."""
         return self.index.degree(entities)
 
-    def answers(
-        self, heads: ArrayLike, relations: ArrayLike, splits: Iterable[Split] = SPLITS
-    ) -> tuple[Ids, Ids]:
+    def answers(self, heads: ArrayLike, relations: ArrayLike, splits: Iterable[Split] = SPLITS) -> tuple[Ids, Ids]:
         """Answers of B one-hop queries in the union of `splits`, in the form of `neighbors`."""
         head, relation = np.broadcast_arrays(as_ids(heads), as_ids(relations))
         values, queries = [], []

@@ -42,12 +42,12 @@ class StoreContents:
     verified: bool = False
 
 
-def checksum(data: NDArray[Any] | bytes) -> int:
-    """Returns the CRC-32 of the bytes."""
-    view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+def checksum(data: NDArray[Any]) -> int:
+    """Returns the CRC-32 of the bytes of an array."""
+    flat = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
     value = 0
-    for start in range(0, len(view), _CHUNK):
-        value = zlib.crc32(view[start : start + _CHUNK], value)
+    for start in range(0, len(flat), _CHUNK):
+        value = zlib.crc32(flat[start : start + _CHUNK].data, value)
     return value
 
 
@@ -75,7 +75,7 @@ def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> No
         for name, vocabulary in contents.vocabularies.items():
             path = part / f"{name}.arrow"
             vocabulary.save(path)
-            files[name] = {"file": path.name, "size": len(vocabulary), "crc32": checksum(path.read_bytes())}
+            files[name] = {"file": path.name, "size": len(vocabulary), "crc32": checksum(_map_bytes(path))}
         header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **contents.counts, "files": files}
         header["checksum"] = _seal(header)
         (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")

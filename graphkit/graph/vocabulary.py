@@ -90,7 +90,7 @@ class Vocabulary:
         found = pc.index_in(wanted, value_set=self.labels)
         if found.null_count:
             raise self._unknown(str(wanted[pc.index(found.is_null(), True).as_py()].as_py()))
-        return found.to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
     def _unknown(self, label: str) -> GraphkitError:
         near = nearest(label, self.labels.slice(0, _SUGGEST_AMONG).to_pylist())

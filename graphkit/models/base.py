@@ -40,7 +40,9 @@ class Model(nn.Module, ABC):
     def __init__(self, num_relations: int, *, dim: int, reciprocal: bool) -> None:
         super().__init__()
         if dim < 1:
-            raise GraphkitError(f"model.dim is {dim}, and at least 1 is needed; give the number of reals of an entity row")
+            raise GraphkitError(
+                f"model.dim is {dim}, and at least 1 is needed; give the number of reals of an entity row"
+            )
         self.num_relations = num_relations
         self.dim = dim
         self.reciprocal = reciprocal

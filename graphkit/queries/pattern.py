@@ -9,7 +9,7 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph, Vocabulary
 from graphkit.queries.structures import ONE_HOP, Structure
 
-_EXAMPLE = '?x : borders(?x, France)'
+_EXAMPLE = "?x : borders(?x, France)"
 _VARIABLE = re.compile(r"\?\w+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _SPACE = re.compile(r"\s*")
@@ -111,7 +111,9 @@ def parse(text: str, graph: KnowledgeGraph) -> Query:
     reader.end()
     for term in (first, second):
         if term.variable and term.text != target.text:
-            raise reader.fail(f"the variable {term.text} where the answer variable {target.text} is needed", term.position)
+            raise reader.fail(
+                f"the variable {term.text} where the answer variable {target.text} is needed", term.position
+            )
     if first.variable == second.variable:
         found = "two variables" if first.variable else "no variable"
         raise reader.fail(f"{found} in a condition that needs one variable and one label", first.position)

@@ -67,4 +67,5 @@ class QueryBatch:
         parts = [segment.anchors.reshape(-1) for segment in self.segments] + [self.positives]
         if self.negatives is not None:
             parts.append(self.negatives.reshape(-1))
-        return torch.unique(torch.cat(parts))
+        distinct: Tensor = torch.unique(torch.cat(parts))
+        return distinct

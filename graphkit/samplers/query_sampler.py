@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from graphkit import _native
 from graphkit.errors import GraphkitError
@@ -73,7 +73,9 @@ class QuerySampler:
         self, graph: KnowledgeGraph, options: SamplerOptions | None = None, *, threads: int = 1, ahead: int = 4
     ) -> None:
         if threads < 1 or ahead < 1:
-            raise GraphkitError(f"the sampler has threads={threads} and ahead={ahead}, and at least 1 of each is needed")
+            raise GraphkitError(
+                f"the sampler has threads={threads} and ahead={ahead}, and at least 1 of each is needed"
+            )
         if graph.num_edges == 0:
             raise GraphkitError("the graph has no training triples to draw queries from; give it some")
         self.graph = graph
@@ -129,5 +131,5 @@ class QuerySampler:
         self._stream = None
 
 
-def _tensor(array: np.ndarray[Any, Any] | None) -> torch.Tensor | None:
+def _tensor(array: NDArray[Any] | None) -> torch.Tensor | None:
     return None if array is None else torch.from_numpy(array)

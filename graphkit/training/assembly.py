@@ -43,7 +43,7 @@ def build(part: Config, allow: Sequence[str] = (), **extra: Any) -> Any:
     for key in keywords:
         if key not in accepted:
             raise GraphkitError(
-                f"{part['_target_']} has no setting {key!r}{did_you_mean(key, accepted)}; it takes {', '.join(accepted)}"
+                f"{part['_target_']} has no setting {key!r}{did_you_mean(key, accepted)}; it has {', '.join(accepted)}"
             )
     return target(**keywords, **extra)
 

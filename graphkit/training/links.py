@@ -148,12 +148,13 @@ class LinkTask:
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
                 losses = self._score(batch, query_leaf[lanes], entity_leaf, positives[lanes], lanes)
             loss = (weights[lanes] * losses).sum()
-            loss.backward()
+            torch.autograd.backward(loss)
             total += loss.item()
         targets, gradients = [queries, encoded], [query_leaf.grad, entity_leaf.grad]
         if self.n3 > 0:
             parameters = self.model.relation_parameters(relations)
-            penalty = self.n3 / size * sum(self._cubes(x) for x in (anchors, parameters, encoded[positives]))
+            cubes = [self._cubes(x) for x in (anchors, parameters, encoded[positives])]
+            penalty = self.n3 / size * torch.stack(cubes).sum()
             targets.append(penalty)
             gradients.append(torch.ones(()))
         torch.autograd.backward(targets, gradients)
@@ -190,4 +191,3 @@ class LinkTask:
 
     def _cubes(self, x: Tensor) -> Tensor:
         return self.model.squared_moduli(x).pow(1.5).sum()
-

@@ -6,6 +6,7 @@ Costs are counted in floating-point operations, never in minutes: the same graph
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ FULL_EPOCHS = 5
 MOST_EPOCHS = 200
 #: Candidates that share a batch where scoring all entities is too much.
 SHARED_CANDIDATES = 2048
+#: A step below this work is quicker on one thread: handing parts of it to another costs more than it saves.
+ONE_THREAD_FLOP = 1e9
 #: Validations in a run whose epochs are shorter than that.
 VALIDATIONS = 20
 
@@ -68,8 +71,14 @@ def complete(config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, ful
     if sampler["batch_size"] is None:
         sampler["batch_size"] = plan.batch_size
     if sampler["negatives"] is None:
-        sampler["negatives"] = 0 if sampler["mode"] == "none" else plan.negatives or min(SHARED_CANDIDATES, graph.num_entities)
+        sampler["negatives"] = (
+            0 if sampler["mode"] == "none" else plan.negatives or min(SHARED_CANDIDATES, graph.num_entities)
+        )
     trainer |= _schedule(trainer, sampler["batch_size"], graph, plan)
+    if trainer["threads"] is None:
+        candidates = graph.num_entities if sampler["mode"] == "none" else sampler["negatives"]
+        work = 6.0 * model.dim * sampler["batch_size"] * candidates
+        trainer["threads"] = 1 if work < ONE_THREAD_FLOP else (os.cpu_count() or 1)
     return {**config, "sampler": sampler, "trainer": trainer}
 
 

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any
 
+import torch
+
 from graphkit.checkpoint import State
 from graphkit.errors import GraphkitError
 from graphkit.training.memory import MemoryWatch
@@ -44,11 +46,15 @@ class Schedule:
     patience: int = 0
     #: newest checkpoints to keep, beside the best
     keep: int = 1
+    #: threads of the computation; None = as torch is set
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in {"max_steps": 1, "checkpoint_every": 1, "log_every": 1, "keep": 1}.items():
             if getattr(self, name) < least:
                 raise GraphkitError(f"trainer.{name} is {getattr(self, name)}, and at least {least} is needed")
+        if self.threads is not None and self.threads < 1:
+            raise GraphkitError(f"trainer.threads is {self.threads}, and at least 1 is needed; null decides by size")
         for name in ("validate_every", "patience"):
             if getattr(self, name) < 0:
                 raise GraphkitError(f"trainer.{name} is {getattr(self, name)}, and 0 or more is needed")
@@ -110,6 +116,8 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; a checkpoint of the last finished step was saved.
         """
         schedule, progress = self.schedule, self.progress
+        if schedule.threads is not None:
+            torch.set_num_threads(schedule.threads)
         with MemoryWatch() as memory, self._signals(), TrainingProgress(schedule.max_steps, progress.step) as shown:
             batches = iter(self.task.batches())
             try:

@@ -241,7 +241,7 @@ ENTITIES = {
     "side": {"Left Side", "Right Side"},
     "time zone": column("countries", "time_zone"),
 }
-KINDS_OF = defaultdict(set)
+KINDS_OF: defaultdict[str, set[str]] = defaultdict(set)
 for _kind, _labels in ENTITIES.items():
     for _label in _labels:
         KINDS_OF[_label].add(_kind)
@@ -349,9 +349,7 @@ def test_a_line_with_a_cell_too_few_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("cell", ["Paris; Lyon", "Paris;", " Paris", ";"])
-def test_a_stray_blank_or_separator_is_refused(
-    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stray_blank_or_separator_is_refused(cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geography, "_FOLDER", tmp_path)
     (tmp_path / "countries.tsv").write_text(f"country\tcapital\nFrance\t{cell}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"countries\.tsv:2: want one name"):
@@ -400,9 +398,7 @@ def test_every_country_has_a_currency_and_a_language() -> None:
 
 def test_every_region_lies_in_one_continent() -> None:
     part_of = index("part_of")
-    assert {region: len(part_of[region]) for region in ENTITIES["region"]} == dict.fromkeys(
-        ENTITIES["region"], 1
-    )
+    assert {region: len(part_of[region]) for region in ENTITIES["region"]} == dict.fromkeys(ENTITIES["region"], 1)
     assert set(index("in_region", inverse=True)) == ENTITIES["region"]
 
 
@@ -581,9 +577,7 @@ def test_a_city_on_a_sea_lies_in_a_country_on_that_sea() -> None:
 
 
 def test_families_of_languages_form_trees() -> None:
-    assert {
-        language: len(index("language_family")[language]) for language in languages_without_family()
-    } == {}
+    assert {language: len(index("language_family")[language]) for language in languages_without_family()} == {}
     assert all(len(families) == 1 for families in index("language_family").values())
     assert acyclic(index("branch_of"))
 
@@ -742,6 +736,26 @@ def test_seas_lead_to_one_ocean() -> None:
 def test_how_many_seas_belong_to_each_ocean() -> None:
     oceans = Counter(root(sea, "part_of") for sea in ENTITIES["sea"] & set(index("part_of")))
     assert oceans == OCEANS
+
+
+def test_which_regions_lie_on_each_ocean_and_its_seas() -> None:
+    europe = {"Northern Europe", "Western Europe", "Southern Europe", "Eastern Europe"}
+    america = {"Northern America", "Central America", "South America"}
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for country, sea in pairs("on_coast_of"):
+        found[root(sea, "part_of")] |= index("in_region")[country]
+    assert {ocean: found[ocean] for ocean in found if ocean.endswith("Ocean")} == {
+        "Arctic Ocean": {"Eastern Europe", "Northern America", "Northern Europe"},
+        "Atlantic Ocean": europe
+        | america
+        | {"Caribbean", "Western Asia"}
+        | {"Central Africa", "North Africa", "Southern Africa", "West Africa"},
+        "Indian Ocean": {"East Africa", "North Africa", "Southern Africa"}
+        | {"Western Asia", "Southern Asia", "Southeast Asia", "Australasia"},
+        "Pacific Ocean": america
+        | {"East Asia", "Southeast Asia", "Eastern Europe"}
+        | {"Australasia", "Melanesia", "Micronesia", "Polynesia"},
+    }
 
 
 def test_lakes_and_ranges_touch_two_countries_or_end_a_river() -> None:

@@ -105,9 +105,7 @@ def test_small_blocks_give_the_same_triples(folder: Path, monkeypatch: pytest.Mo
     aligned = "".join(f"  {h:12} {r}\t{t:>9} \n" for h, r, t in rows)
     assert decoded(read_triples(write(folder, "blocks.txt", aligned))) == rows
     quoted = "".join(f'"{h}\n",{r},"\n{t}"\n' for h, r, t in rows)
-    assert decoded(read_triples(write(folder, "blocks.csv", quoted))) == [
-        (f"{h}\n", r, f"\n{t}") for h, r, t in rows
-    ]
+    assert decoded(read_triples(write(folder, "blocks.csv", quoted))) == [(f"{h}\n", r, f"\n{t}") for h, r, t in rows]
 
 
 # ------------------------------------------------------------------------------------------------ layouts
@@ -298,8 +296,7 @@ GOOD = "a\tr\tb\n"
         (
             GOOD,
             {"delimiter": "tabs"},
-            "delimiter is 'tabs'; allowed are one ASCII character or one of tab, comma, semicolon, pipe, "
-            "space",
+            "delimiter is 'tabs'; allowed are one ASCII character or one of tab, comma, semicolon, pipe, space",
         ),
     ],
 )
@@ -323,9 +320,7 @@ def test_tabs_win_where_blanks_would_fit_every_line(folder: Path) -> None:
 
 def test_labels_may_be_blank(folder: Path) -> None:
     path = write(folder, "blank.tsv", " \t \t\u2028\n")
-    assert (
-        decoded(read_triples(path)) == decoded(read_triples(path, delimiter="tab")) == [(" ", " ", "\u2028")]
-    )
+    assert decoded(read_triples(path)) == decoded(read_triples(path, delimiter="tab")) == [(" ", " ", "\u2028")]
 
 
 def test_gzip_cut_in_half(folder: Path) -> None:

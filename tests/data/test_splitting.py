@@ -27,9 +27,7 @@ ENTITIES, RELATIONS = 12, 3
 
 @st.composite
 def triple_arrays(draw: st.DrawFn) -> Ids:
-    triple = st.tuples(
-        st.integers(0, ENTITIES - 1), st.integers(0, RELATIONS - 1), st.integers(0, ENTITIES - 1)
-    )
+    triple = st.tuples(st.integers(0, ENTITIES - 1), st.integers(0, RELATIONS - 1), st.integers(0, ENTITIES - 1))
     return np.array(draw(st.lists(triple, max_size=80)), np.int64).reshape(-1, 3)
 
 
@@ -60,9 +58,7 @@ def test_split_is_a_partition_in_the_original_order(triples: Ids, seed: int) -> 
 @given(triples=triple_arrays(), seed=st.integers(0, 99), groups=st.none() | st.integers(1, 9))
 def test_train_covers_entities_and_relations(triples: Ids, seed: int, groups: int | None) -> None:
     number = None if groups is None else np.arange(len(triples)) % groups
-    split = entity_covering_split(
-        triples, ENTITIES, RELATIONS, fractions=(0.2, 0.4, 0.4), seed=seed, groups=number
-    )
+    split = entity_covering_split(triples, ENTITIES, RELATIONS, fractions=(0.2, 0.4, 0.4), seed=seed, groups=number)
     assert set(split.train[:, [0, 2]].flat) == set(triples[:, [0, 2]].flat)
     assert set(split.train[:, 1]) == set(triples[:, 1])
 
@@ -151,12 +147,9 @@ def test_entities_with_few_triples_are_held_out_nearly_as_often() -> None:
 def test_valid_and_test_are_alike() -> None:
     # Dealt by rank, the ring would have 0.44 of the validation triples and 0.29 of the test triples.
     splits = [
-        entity_covering_split(ring_and_busy(), 320, 1, fractions=(0.6, 0.2, 0.2), seed=seed)
-        for seed in range(50)
+        entity_covering_split(ring_and_busy(), 320, 1, fractions=(0.6, 0.2, 0.2), seed=seed) for seed in range(50)
     ]
-    valid, test = (
-        (np.concatenate(part)[:, 0] < 300).mean() for part in zip(*map(held_out, splits), strict=True)
-    )
+    valid, test = ((np.concatenate(part)[:, 0] < 300).mean() for part in zip(*map(held_out, splits), strict=True))
     assert valid == pytest.approx(test, abs=0.04)
 
 
@@ -179,9 +172,7 @@ def test_symmetric_groups_join_both_directions() -> None:
 def test_symmetric_pairs_never_straddle_parts(triples: Ids, seed: int) -> None:
     both = distinct(np.concatenate([triples, triples[:, [2, 1, 0]]]))
     groups = symmetric_groups(both, range(RELATIONS))
-    split = entity_covering_split(
-        both, ENTITIES, RELATIONS, fractions=(0.4, 0.3, 0.3), seed=seed, groups=groups
-    )
+    split = entity_covering_split(both, ENTITIES, RELATIONS, fractions=(0.4, 0.3, 0.3), seed=seed, groups=groups)
     for part in parts(split):
         rows = set(map(tuple, part.tolist()))
         assert {(t, r, h) for h, r, t in rows} == rows

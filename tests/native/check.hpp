@@ -33,8 +33,7 @@ inline void that(bool ok, const char* what, const char* file, int line) {
 template <class A, class B>
 constexpr bool equal(const A& a, const B& b) {
     constexpr bool integers = std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> &&
-                              !std::is_same_v<B, bool> && !std::is_same_v<A, char> &&
-                              !std::is_same_v<B, char>;
+                              !std::is_same_v<B, bool> && !std::is_same_v<A, char> && !std::is_same_v<B, char>;
     if constexpr (integers)
         return std::cmp_equal(a, b);
     else

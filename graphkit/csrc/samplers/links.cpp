@@ -79,7 +79,8 @@ void fill_links(const IndexView<Rel, Offset>& graph, const LinkOptions& options,
         const std::span<std::uint8_t> mask(out.mask.data() + lane * width, width);
         if (options.mode == Negatives::kOwn) {
             const std::span<std::int64_t> row(out.candidates.data() + lane * width, width);
-            draw_own(answers, graph.num_entities(), {options.seed, number, static_cast<std::uint32_t>(lane)}, row, mask);
+            draw_own(answers, graph.num_entities(), {options.seed, number, static_cast<std::uint32_t>(lane)}, row,
+                     mask);
         } else if (options.mode == Negatives::kShared) {
             mask_shared(answers, shared, mask);
         }

@@ -17,8 +17,8 @@ class EpochPermutation {
         half_bits_ = (bits + 1) / 2;
         mask_ = (1ULL << half_bits_) - 1;
         for (std::uint32_t round = 0; round < kRounds; ++round) {
-            const auto block = philox({round, kStream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)},
-                                      seed);
+            const auto block = philox(
+                {round, kStream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)}, seed);
             keys_[round] = block[0] | static_cast<std::uint64_t>(block[1]) << 32;
         }
     }

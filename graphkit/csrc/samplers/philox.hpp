@@ -33,8 +33,9 @@ class LaneRandom {
     std::uint64_t next() {
         const std::uint32_t half = draw_ & 1;
         if (half == 0)
-            block_ = philox({draw_ / 2, lane_, static_cast<std::uint32_t>(batch_), static_cast<std::uint32_t>(batch_ >> 32)},
-                            seed_);
+            block_ =
+                philox({draw_ / 2, lane_, static_cast<std::uint32_t>(batch_), static_cast<std::uint32_t>(batch_ >> 32)},
+                       seed_);
         ++draw_;
         return block_[2 * half] | static_cast<std::uint64_t>(block_[2 * half + 1]) << 32;
     }

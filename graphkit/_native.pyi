@@ -1,0 +1,43 @@
+"""Types of the native extension; nanobind's own stub says `object` where these arrays are."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+def build_index(
+    triples: Ids, num_entities: int, num_relations: int, *, wide_relations: bool, wide_offsets: bool
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.uint32], int]: ...
+def copy_resident(array: NDArray[Any]) -> NDArray[np.uint8]: ...
+
+class Index:
+    num_entities: int
+    num_edges: int
+    def __init__(
+        self,
+        entity_runs: NDArray[Any],
+        run_relations: NDArray[Any],
+        run_starts: NDArray[Any],
+        targets: NDArray[np.uint32],
+    ) -> None: ...
+    def neighbors(self, heads: Ids, relations: Ids) -> tuple[Ids, Ids]: ...
+    def has_edge(self, heads: Ids, relations: Ids, tails: Ids) -> NDArray[np.bool_]: ...
+    def degree(self, entities: Ids) -> Ids: ...
+    def check(self, num_directed_relations: int) -> None: ...
+
+class LinkStream:
+    def __init__(
+        self,
+        index: Index,
+        *,
+        batch_size: int,
+        negatives: int,
+        mode: int,
+        seed: int,
+        threads: int,
+        ahead: int,
+        first: int,
+    ) -> None: ...
+    def next(self) -> tuple[int, Ids, Ids, Ids, Ids | None, NDArray[np.bool_] | None]: ...

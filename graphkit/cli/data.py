@@ -1,0 +1,47 @@
+"""``graphkit data``: import triples, list the named sets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from graphkit.data import DATASETS, import_triples
+
+
+def run_import(options: argparse.Namespace) -> int:
+    """Makes a graph of files and prints what was understood."""
+    report = import_triples(
+        options.files,
+        Path(options.out),
+        valid=options.valid,
+        test=options.test,
+        delimiter=options.delimiter,
+        header=options.header,
+        columns=options.columns,
+        split=tuple(options.split),
+        seed=options.seed,
+        overwrite=options.overwrite,
+    )
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for line in report.lines():
+        console.print(line)
+    console.print(f"next: graphkit train graph={options.out} run_dir=RUN")
+    return 0
+
+
+def run_list() -> int:
+    """Prints the named sets with their sizes, and whether their files are here."""
+    root = os.environ.get("GRAPHKIT_DATA")
+    table = Table("name", "entities", "relations", "train", "valid", "test", "here")
+    for name, dataset in DATASETS.items():
+        here = root is not None and (Path(root) / dataset.folder).is_dir()
+        table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
+    table.add_row("geography", "", "", "", "", "", "built in")
+    Console().print(table)
+    if root is None:
+        print("Set GRAPHKIT_DATA to the folder that holds the data sets; geography needs none.")
+    return 0
