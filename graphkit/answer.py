@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
+from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.links import link_scorer
+from graphkit.graph import KnowledgeGraph
+from graphkit.models import Model
 from graphkit.queries import parse
-from graphkit.training import Run, Trained, load_trained
+from graphkit.training import Run, load_trained
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,27 @@ class Answer:
     known: bool
 
 
-def answer(run: Trained | str | Path, pattern: str, *, top: int = 10) -> list[Answer]:
+class Answering(Protocol):
+    """What answers questions: a loaded run (`load_trained`), or a task in the middle of its training."""
+
+    @property
+    def graph(self) -> KnowledgeGraph:
+        """The graph that patterns speak of."""
+
+    @property
+    def model(self) -> Model:
+        """The model that scores."""
+
+    @property
+    def table(self) -> EmbeddingTable:
+        """Its entity rows."""
+
+
+def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[Answer]:
     """Answers a question with a trained run.
 
     Args:
-        run: a run's folder, or what `load_trained` returned, which saves loading it for each question.
+        run: a run's folder, or a loaded run, which saves loading it for each question.
         pattern: e.g. ``?x : borders(?x, France)``.
         top: number of answers.
 
@@ -40,7 +60,7 @@ def answer(run: Trained | str | Path, pattern: str, *, top: int = 10) -> list[An
     """
     if top < 1:
         raise GraphkitError(f"top is {top}, and at least 1 is needed")
-    trained = run if isinstance(run, Trained) else load_trained(Run.open(run))
+    trained: Answering = load_trained(Run.open(run)) if isinstance(run, str | Path) else run
     graph = trained.graph
     query = parse(pattern, graph)
     anchor, relation = query.row

@@ -75,11 +75,12 @@ def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="train")
     def run(composed: DictConfig) -> None:
         try:
-            codes.append(job(to_plain(composed), _run_name()))
+            config = to_plain(composed)
+            codes.append(job(config, _run_name(config)))
         except BaseException as error:  # Hydra would wrap and print it; it is raised again below
             errors.append(error)
 
-    line = [_graph_override(word) for word in words]
+    line = [part for word in words for part in _graph_overrides(word)]
     with _hydra_line(line):
         try:
             run()
@@ -115,21 +116,24 @@ def override(config: Config, words: Sequence[str], *, allowed: Sequence[str] | N
     return to_plain(changed)
 
 
-def _run_name() -> str:
+def _run_name(config: Config) -> str:
+    """Returns a name for a run without run_dir: its experiment, or its graph and model."""
     choices = HydraConfig.get().runtime.choices
-    return str(choices.get("experiment") or f"{choices.get('graph')}-{choices.get('model')}")
+    graph = Path(config["graph"]["path"]).name if choices["graph"] == "store" else choices["graph"]
+    return str(choices["experiment"] or f"{graph}-{choices['model']}")
 
 
-def _graph_override(word: str) -> str:
-    """Rewrites ``graph=FOLDER`` to the store group, unless a configuration has that name."""
+def _graph_overrides(word: str) -> list[str]:
+    """Rewrites ``graph=FOLDER`` to ``graph=store graph.path=FOLDER``, unless a configuration has that name."""
     if not word.startswith("graph="):
-        return word
+        return [word]
     name = word.removeprefix("graph=")
     folder = conf_folder() / "graph"
     if (folder / f"{name}.yaml").is_file() or "," in name:
-        return word
+        return [word]
     if (Path(name) / "graph.json").is_file():
-        return f"graph={{_target_:graphkit.graph.KnowledgeGraph.open,path:'{Path(name).absolute()}',resident:false}}"
+        path = str(Path(name).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+        return ["graph=store", f"graph.path='{path}'"]
     names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
     what = "exists but is no graph store" if Path(name).exists() else "is neither a named graph nor a folder"
     raise GraphkitError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -29,7 +30,7 @@ def run_import(options: argparse.Namespace) -> int:
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for line in report.lines():
         console.print(line)
-    console.print(f"next: graphkit train graph={options.out} run_dir=RUN")
+    console.print(f"next: graphkit train graph={shlex.quote(options.out)} run_dir=RUN")
     return 0
 
 

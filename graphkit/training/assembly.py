@@ -13,8 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError, did_you_mean
 from graphkit.graph import KnowledgeGraph
@@ -120,9 +118,7 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
         GraphkitError: a setting is unknown or out of range.
     """
     allow = config.get("allow_targets") or ()
-    generator = torch.Generator().manual_seed(config["seed"])
     model = _build_model(config, graph)
-    model.initialize(generator)
     loss = build(config["loss"], allow)
     config = complete(config, graph, model, full=loss.full)
     options = {key: value for key, value in config["sampler"].items() if key not in ("threads", "ahead")}
@@ -132,11 +128,8 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
         threads=config["sampler"]["threads"],
         ahead=config["sampler"]["ahead"],
     )
-    optimizer = build(config["optimizer"], allow)
-    table = EmbeddingTable(model.initial_rows(graph.num_entities, generator), optimizer)
-    task: Task = build(
-        config["task"], allow, graph=graph, model=model, table=table, sampler=sampler, loss=loss, optimizer=optimizer
-    )
+    parts = {"model": model, "sampler": sampler, "loss": loss, "optimizer": build(config["optimizer"], allow)}
+    task: Task = build(config["task"], allow, graph=graph, seed=config["seed"], **parts)
     names = {field.name for field in fields(Schedule)}
     return config, task, Schedule(**{key: value for key, value in config["trainer"].items() if key in names})
 

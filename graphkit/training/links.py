@@ -8,13 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from graphkit.engine import EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher
+from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import evaluate_links
 from graphkit.graph import KnowledgeGraph
-from graphkit.losses import Loss
+from graphkit.losses import Loss, Softmax
 from graphkit.models import Model
-from graphkit.samplers import QueryBatch, QuerySampler
+from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
 
 #: Logits that are held at once by a loss over all entities.
 _LOGITS_AT_ONCE = 2**26
@@ -27,11 +27,12 @@ class LinkTask:
 
     Args:
         graph: the graph.
-        model: the model; its parameters are initialised already.
-        table: entity rows.
-        sampler: the stream of batches.
-        loss: the loss; with a sampler that draws no negatives it is taken over all entities.
-        optimizer: for the parameters of the model that are no table rows.
+        model: the model.
+        table: entity rows to go on from; by default rows and parameters are drawn afresh from `seed`.
+        sampler: the stream of batches; by default one without negatives, for a loss over all entities.
+        loss: the loss, by default `Softmax`; with a sampler that draws no negatives it is taken over all entities.
+        optimizer: for the rows of a fresh table and the model's parameters, by default `Adagrad`.
+        seed: of fresh values.
         n3: weight λ of the nuclear 3-norm (Lacroix et al., ICML 2018): λ/B Σ |x|³ over the anchors, relations and
             answers of the batch.
         weighting: "none", or "answers": queries weigh (4 + answers)^-1/2 (Ren and Leskovec, NeurIPS 2020).
@@ -45,14 +46,15 @@ class LinkTask:
 
     def __init__(
         self,
-        *,
         graph: KnowledgeGraph,
         model: Model,
-        table: EmbeddingTable,
-        sampler: QuerySampler,
-        loss: Loss,
-        optimizer: RowOptimizer,
-        n3: float = 0.0,
+        *,
+        table: EmbeddingTable | None = None,
+        sampler: QuerySampler | None = None,
+        loss: Loss | None = None,
+        optimizer: RowOptimizer | None = None,
+        seed: int = 0,
+        n3: float = 0.01,
         weighting: Literal["none", "answers"] = "none",
         precision: Precision = "fp32",
         validation_triples: int | None = 1000,
@@ -63,12 +65,18 @@ class LinkTask:
             raise GraphkitError(f"task.weighting is {weighting!r}, and none or answers is needed")
         if precision not in ("fp32", "bf16"):
             raise GraphkitError(f"task.precision is {precision!r}, and fp32 or bf16 is needed")
+        loss, optimizer = loss or Softmax(), optimizer or Adagrad()
+        sampler = sampler or QuerySampler(graph, SamplerOptions(batch_size=256, mode="none", negatives=0, seed=seed))
         self.full = sampler.options.mode == "none"
         if self.full and not loss.full:
             raise GraphkitError(
                 f"the loss {type(loss).__name__} needs negatives and the sampler draws none; choose sampler=own, "
                 "sampler=shared or loss=softmax"
             )
+        if table is None:
+            generator = torch.Generator().manual_seed(seed)
+            model.initialize(generator)
+            table = EmbeddingTable(model.initial_rows(graph.num_entities, generator), optimizer)
         self.graph, self.model, self.table, self.sampler, self.loss = graph, model, table, sampler, loss
         self.dense = optimizer.dense(model.parameters())
         self.n3 = n3

@@ -14,12 +14,15 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import Model
 
-#: Work that a run without a budget may cost: some 10 to 15 minutes at the 70 to 100 GFLOP/s of two cores.
-WORK_FLOP = 6e13
+#: Work that a run without a budget may cost: some 10 to 15 minutes on two cores, which reach 50 to 75 GFLOP/s with
+#: the passes over the logits included.
+WORK_FLOP = 4.5e13
 #: A loss over all entities is taken where the work allows at least so many epochs of it.
 FULL_EPOCHS = 5
 #: More epochs than this are left to the user: early stopping ends most runs before.
 MOST_EPOCHS = 200
+#: Steps of a run on a graph so small that its epochs are a few batches.
+LEAST_STEPS = 2000
 #: Candidates that share a batch where scoring all entities is too much.
 SHARED_CANDIDATES = 2048
 #: A step below this work is quicker on one thread: handing parts of it to another costs more than it saves.
@@ -50,12 +53,13 @@ def make_plan(graph: KnowledgeGraph, model: Model, *, full: bool) -> Plan:
     # Six operations a real: a product forward, and two backward.
     per_candidate = 6.0 * model.dim * queries
     full_epochs = WORK_FLOP / (per_candidate * graph.num_entities)
+    least_epochs = math.ceil(LEAST_STEPS * 64 / queries)
     batch_size = min(1024, max(64, 2 ** round(math.log2(max(queries, 2) / 128))))
     if full and model.dot_product and full_epochs >= FULL_EPOCHS:
-        return Plan("none", batch_size, 0, min(MOST_EPOCHS, int(full_epochs)))
+        return Plan("none", batch_size, 0, max(least_epochs, min(MOST_EPOCHS, int(full_epochs))))
     candidates = min(SHARED_CANDIDATES, graph.num_entities)
     epochs = min(MOST_EPOCHS, max(1, int(WORK_FLOP / (per_candidate * candidates))))
-    return Plan("shared", batch_size, candidates, epochs)
+    return Plan("shared", batch_size, candidates, max(least_epochs, epochs))
 
 
 def complete(config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, full: bool) -> dict[str, Any]:

@@ -42,13 +42,18 @@ class Run:
 
     @classmethod
     def create(
-        cls, folder: str | Path, config: dict[str, Any], graph: KnowledgeGraph | None = None, *, overwrite: bool = False
+        cls,
+        folder: str | Path,
+        config: dict[str, Any] | None = None,
+        graph: KnowledgeGraph | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Run:
         """Makes the folder of a new run, whole or not at all.
 
         Args:
             folder: where; must not exist, unless `overwrite` says so.
-            config: every setting, as plain dictionaries, lists and scalars.
+            config: every setting, as plain dictionaries, lists and scalars; what `load_trained` builds from.
             graph: the graph that is trained on; its labels and fingerprint are kept.
             overwrite: replace an existing folder with all that it holds.
 
@@ -67,7 +72,9 @@ class Run:
                 "choose another run_dir"
             )
         with new_folder(goal, overwrite=overwrite) as part:
-            (part / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            (part / CONFIG).write_text(
+                yaml.safe_dump(config or {}, sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
             (part / "environment.json").write_text(json.dumps(_environment(graph), indent=2), encoding="utf-8")
             (part / "checkpoints").mkdir()
             if graph is not None:
