@@ -1,0 +1,125 @@
+"""Records finished link prediction runs: a table of test metrics and the curves of validation MRR.
+
+    graphkit train experiment=fb15k237_complex run_dir=runs/fb15k237_complex
+    python benchmarks/link_prediction.py runs/fb15k237_complex --out benchmarks/results/NAME
+
+writes NAME.md and NAME.svg; ``--json`` prints the figures as one JSON object instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from graphkit.errors import GraphkitError
+from graphkit.training import Run
+
+_METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
+
+
+def read(folder: str) -> dict[str, Any]:
+    """Returns what a finished run says of itself."""
+    run = Run.open(folder)
+    metrics = run.folder / "metrics.json"
+    if not metrics.is_file():
+        raise GraphkitError(f"{folder} is not finished: it has no metrics.json; run graphkit train resume={folder}")
+    measured = json.loads(metrics.read_text())
+    curve = [
+        {"positives": entry["samples_per_second"] * entry["seconds"], "mrr": entry["valid/mrr"]}
+        for entry in run.history()
+        if "valid/mrr" in entry
+    ]
+    return {"name": run.folder.name, "config": run.config, "environment": run.environment, "curve": curve, **measured}
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Returns the Markdown table of the runs' test metrics and costs."""
+    lines = [
+        "| run | test MRR | hits@1 | hits@3 | hits@10 | steps | wall s | CPU s | peak anonymous MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        train = run["train"]
+        cells = [f"{run['test'][metric]:.4f}" for metric in _METRICS]
+        cost = [f"{train[key]:,.0f}" for key in ("steps", "seconds", "cpu_seconds", "peak_anon_mib")]
+        lines.append(f"| {run['name']} | {' | '.join(cells + cost)} |")
+    return "\n".join(lines)
+
+
+def page(runs: list[dict[str, Any]], picture: str) -> str:
+    """Returns the Markdown page of the runs."""
+    environment, protocol = runs[0]["environment"], runs[0]["protocol"]
+    lines = [run["environment"]["command"] for run in runs]
+    commands = "\n".join(shlex.join([*Path(line[0]).name.split(), *line[1:]]) for line in lines)
+    return f"""# Link prediction, {date.today().isoformat()}
+
+Machine: {environment["cpus"]} cores, {environment["platform"]}; torch {environment["packages"]["torch"]}, Python
+{environment["python"]}. Filtered ranks of {protocol["sides"]} sides against {protocol["candidates"]}, filtered by
+{", ".join(protocol["filtered_by"])}; ties at the {protocol["ties"]}. Wall times were taken on a machine that was not
+always idle; CPU times are of all threads.
+
+```
+{commands}
+```
+
+{table(runs)}
+
+![validation MRR]({picture})
+"""
+
+
+def draw(runs: list[dict[str, Any]], out: Path) -> None:
+    """Draws validation MRR against positives trained, a line a run."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "graphkit"  # equal figures give equal files
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for run in runs:
+        curve = run["curve"]
+        axes.plot(
+            [point["positives"] / 1e6 for point in curve],
+            [point["mrr"] for point in curve],
+            marker=".",
+            label=run["name"],
+        )
+    axes.set(xlabel="positives trained (millions)", ylabel="validation MRR, filtered")
+    axes.set_ylim(0, 1.1 * max(point["mrr"] for run in runs for point in run["curve"]))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(out, metadata={"Date": None})
+
+
+def main() -> int:
+    """Reads the runs and writes or prints their record."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--out", metavar="NAME", help="write NAME.md and NAME.svg")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args()
+    try:
+        runs = [read(folder) for folder in options.runs]
+    except GraphkitError as error:
+        print(f"link_prediction: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps({run["name"]: {key: run[key] for key in ("test", "train", "curve")} for run in runs}))
+        return 0
+    if options.out is None:
+        print(table(runs))
+        return 0
+    out = Path(options.out)
+    draw(runs, out.with_suffix(".svg"))
+    out.with_suffix(".md").write_text(page(runs, out.with_suffix(".svg").name), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
