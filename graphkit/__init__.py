@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit import data, evaluation, queries, samplers
+    from graphkit import data, engine, evaluation, losses, models, queries, samplers, training
     from graphkit.answer import answer
     from graphkit.errors import GraphkitError
     from graphkit.graph import KnowledgeGraph, Vocabulary
@@ -26,7 +26,7 @@ _HOMES = {
     "Trainer": "graphkit.training",
     "answer": "graphkit.answer",
 }
-_ROOMS = ("data", "evaluation", "models", "queries", "samplers")
+_ROOMS = ("data", "engine", "evaluation", "losses", "models", "queries", "samplers", "training")
 
 __all__ = [
     "GraphkitError",
@@ -37,9 +37,13 @@ __all__ = [
     "Vocabulary",
     "answer",
     "data",
+    "engine",
     "evaluation",
+    "losses",
+    "models",
     "queries",
     "samplers",
+    "training",
 ]
 
 

@@ -7,7 +7,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ class RunConfig:
     allow_targets: list[str] = field(default_factory=list)
 
 
+#: What a root key needs, by the type that it has above; all others are texts.
+_ROOT_TYPES = {"int": "a whole number", "bool": "true or false", "list[str]": "a list such as [my_package.]"}
+
+
 def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> int:
     """Lets Hydra read the line of ``train``, and runs `job` for each configuration that it asks for.
 
@@ -63,7 +68,7 @@ def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> 
         job: is given the configuration and a name for the run; returns an exit code.
 
     Returns:
-        The largest exit code.
+        The largest exit code; a job that fails or is interrupted is the last.
 
     Raises:
         GraphkitError: an override is wrong, or a job raised it.
@@ -74,20 +79,26 @@ def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> 
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="train")
     def run(composed: DictConfig) -> None:
+        if errors or max(codes) > 0:
+            return
         try:
             config = to_plain(composed)
             codes.append(job(config, _run_name(config)))
         except BaseException as error:  # Hydra would wrap and print it; it is raised again below
             errors.append(error)
 
-    line = [part for word in words for part in _graph_overrides(word)]
+    line = [part for word in words for part in _graph_overrides(word, words)]
     with _hydra_line(line):
         try:
             run()
-        except (HydraException, OmegaConfBaseException) as error:
+            if errors:
+                raise errors[0]
+        except GraphkitError:
+            raise
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            if errors and not isinstance(error, OmegaConfBaseException):
+                raise  # of a job, not of its configuration
             raise _sentence(error, line) from error
-    if errors:
-        raise errors[0]
     return max(codes)
 
 
@@ -123,18 +134,26 @@ def _run_name(config: Config) -> str:
     return str(choices["experiment"] or f"{graph}-{choices['model']}")
 
 
-def _graph_overrides(word: str) -> list[str]:
+def _config_folders(words: Sequence[str]) -> list[Path]:
+    """Returns the folder of the YAML files, and the one that ``--config-dir`` adds."""
+    added = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    added += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
+    return [conf_folder(), *(Path(folder).absolute() for folder in added)]
+
+
+def _graph_overrides(word: str, words: Sequence[str]) -> list[str]:
     """Rewrites ``graph=FOLDER`` to ``graph=store graph.path=FOLDER``, unless a configuration has that name."""
     if not word.startswith("graph="):
         return [word]
     name = word.removeprefix("graph=")
-    folder = conf_folder() / "graph"
-    if (folder / f"{name}.yaml").is_file() or "," in name:
+    folders = [folder / "graph" for folder in _config_folders(words)]
+    if any((folder / f"{name}.yaml").is_file() for folder in folders) or "," in name:
         return [word]
     if (Path(name) / "graph.json").is_file():
         path = str(Path(name).absolute()).replace("\\", "\\\\").replace("'", "\\'")
         return ["graph=store", f"graph.path='{path}'"]
-    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    found = [path.relative_to(folder) for folder in folders for path in folder.rglob("*.yaml")]
+    names = sorted(path.with_suffix("").as_posix() for path in found)
     what = "exists but is no graph store" if Path(name).exists() else "is neither a named graph nor a folder"
     raise GraphkitError(
         f"graph={name} {what}{did_you_mean(name, names)}; named graphs: {', '.join(names)}; a folder is made by "
@@ -166,29 +185,45 @@ def _sentence(error: Exception, words: Sequence[str]) -> GraphkitError:
         listed = re.search(r"Available options in '[^']*':\n(.*?)(?:\n\n|\Z|\nConfig search)", text, re.DOTALL)
         options = [line.strip() for line in listed[1].splitlines()] if listed else []
         return GraphkitError(
-            f"there is no {group} {name!r}{did_you_mean(name, options)}; {group}s: {', '.join(options) or 'none'}"
+            f"there is no {group} {name!r}{did_you_mean(name, options)}; allowed: {', '.join(options) or 'none'}"
         )
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        keys = list(_flat_keys(_composed_groups(words)))
-        near = nearest(unknown[1], keys)
+        composed = _composed_groups(words)
+        near = nearest(unknown[1], [*composed, *_flat_keys(composed)])
         return GraphkitError(
             f"there is no setting {unknown[1]!r}; "
             + (f"nearest: {', '.join(near)}" if near else "graphkit train --cfg job shows all settings")
         )
-    if converted := re.search(r"(Value .*?)\n\s*full_key: (\S+)", text, re.DOTALL):
-        return GraphkitError(f"{converted[2]} is wrong: {converted[1].splitlines()[0]}")
-    return GraphkitError(f"the settings cannot be read: {' '.join(text.split())}")
+    if unset := re.search(r"Missing mandatory value: .*?\n\s*full_key: (\S+)", text, re.DOTALL):
+        instead = "graph=FOLDER or " if unset[1] == "graph.path" else ""
+        return GraphkitError(f"{unset[1]} has no value and needs one; give {instead}{unset[1]}=VALUE")
+    if mistyped := re.search(r"Error merging override ([^=]+)=(.*)", text):
+        kinds = {field.name: _ROOT_TYPES.get(str(field.type), "a text") for field in fields(RunConfig)}
+        return GraphkitError(f"{mistyped[1]} is {mistyped[2]}, and {kinds.get(mistyped[1], 'another type')} is needed")
+    if located := re.search(r"(.*?)\n\s*full_key: (\S+)", text, re.DOTALL):
+        return GraphkitError(f"{located[2]} is wrong: {located[1].splitlines()[0]}; graphkit train --cfg job shows all")
+    if "Config group override" in text:
+        return GraphkitError("a group takes the name of a choice, e.g. model=complex; graphkit train --help lists them")
+    plain = re.sub(r"\s*See https?://\S+ for details", "", " ".join(text.split()))
+    return GraphkitError(
+        f"the settings cannot be read: {plain}; write each as key=value, in single quotes where a value has blanks, "
+        "commas or brackets"
+    )
 
 
 def _composed_groups(words: Sequence[str]) -> Config:
     """Composes what the line's choices of groups give, without its single settings."""
     groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
     choices = [word for word in words if word.partition("=")[0] in groups]
+    folders = ",".join(f"'file://{folder}'" for folder in _config_folders(words)[1:])
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         try:
-            return to_plain(hydra.compose("train", overrides=choices))
+            composed = hydra.compose("train", overrides=[f"hydra.searchpath=[{folders}]", *choices])
         except (HydraException, OmegaConfBaseException):
-            return to_plain(hydra.compose("train"))
+            composed = hydra.compose("train")
+    plain = OmegaConf.to_container(composed)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _flat_keys(config: Config, prefix: str = "") -> Iterator[str]:

@@ -21,5 +21,6 @@ def run_doctor(*, as_json: bool) -> int:
     for part, values in found.items():
         for i, (name, value) in enumerate(values.items()):
             table.add_row(part if i == 0 else "", name, str(value))
-    Console().print(table)
+    # Names of extras stand in square brackets, which are not markup here.
+    Console(markup=False).print(table)
     return 0

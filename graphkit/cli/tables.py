@@ -56,5 +56,5 @@ def print_answers(pattern: str, answers: list[Answer]) -> None:
     table.add_column("")
     for place, answer in enumerate(answers, start=1):
         table.add_row(str(place), answer.label, f"{answer.score:.3f}", "known" if answer.known else "predicted")
-    # Labels are data: square brackets in them are not markup.
-    Console(markup=False).print(table)
+    # Labels are data: square brackets in them are not markup, and words between colons no emoji.
+    Console(markup=False, emoji=False, highlight=False).print(table)

@@ -8,25 +8,33 @@ from pathlib import Path
 
 from graphkit.cli.compose import RESUME_KEYS, Config, compose_and_run, override
 from graphkit.cli.tables import print_metrics
+from graphkit.errors import GraphkitError
 from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, start
 from graphkit.training.randomness import seed_everything
 
 
 def run_train(words: Sequence[str]) -> int:
     """Trains what the line says and returns the exit code."""
-    resumed = [word for word in words if word.startswith("resume=")]
+    resumed = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
     if resumed:
-        return _resume(Path(resumed[0].removeprefix("resume=")), [word for word in words if word not in resumed])
+        if len(resumed) > 1 or not resumed[0]:
+            raise GraphkitError(f"resume={','.join(resumed)} names no single run; write resume=RUN once")
+        return _resume(Path(resumed[0]), [word for word in words if not word.startswith("resume=")])
     return compose_and_run(words, _train)
 
 
 def _train(config: Config, name: str) -> int:
+    if config["resume"]:
+        raise GraphkitError(
+            f"resume is {config['resume']}, and it stands at the head of a line of its own: write graphkit train "
+            f"resume={config['resume']}, with nothing but {', '.join(RESUME_KEYS)} behind it"
+        )
     folder = Path(config["run_dir"]) if config["run_dir"] else _free_folder(name)
     overwrite = bool(config["overwrite"])
     seed_everything(config["seed"])
     graph = load_graph(config)
-    print(f"{graph}", file=sys.stderr)
     trainer = start({**config, "run_dir": str(folder)}, graph, folder, overwrite=overwrite)
+    print(f"{graph}", file=sys.stderr)
     return _fit(trainer)
 
 

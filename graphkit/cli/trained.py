@@ -18,7 +18,9 @@ from graphkit.training import Run, load_graph, load_trained
 def run_evaluate(folder: str, *, split: str, overrides: Sequence[str], as_json: bool) -> int:
     """Ranks the triples of a split and prints the metrics."""
     run = Run.open(folder)
-    graph = load_graph(override(run.config, overrides))
+    config = run.config
+    settings = [f"graph.{key}" for key in config.get("graph", {}) if key != "_target_"]
+    graph = load_graph(override(config, overrides, allowed=settings))
     trained = load_trained(run, graph=graph)
     measured = evaluate_links(trained.graph, trained.model, trained.table, split=cast(Split, split))
     if as_json:

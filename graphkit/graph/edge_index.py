@@ -74,16 +74,14 @@ class EdgeIndex:
                 f"a graph of {num_entities} entities and {num_relations} relations is beyond the store's limits "
                 f"of {2**32 - 1} and {2**31 - 1}"
             )
-        try:
-            *arrays, duplicates = _native.build_index(
-                np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3),
-                num_entities,
-                num_relations,
-                wide_relations=2 * num_relations > 2**16,
-                wide_offsets=2 * len(triples) >= 2**32,
-            )
-        except IndexError:
-            raise _bad_triple(triples, num_entities, num_relations) from None
+        require_ids(triples, num_entities, num_relations)
+        *arrays, duplicates = _native.build_index(
+            np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3),
+            num_entities,
+            num_relations,
+            wide_relations=2 * num_relations > 2**16,
+            wide_offsets=2 * len(triples) >= 2**32,
+        )
         return cls(EdgeArrays(*arrays), num_relations), duplicates
 
     @property
@@ -166,11 +164,19 @@ class EdgeIndex:
         return np.ascontiguousarray(head), np.ascontiguousarray(relation)
 
 
-def _bad_triple(triples: Ids, num_entities: int, num_relations: int) -> GraphkitError:
+def require_ids(triples: Ids, num_entities: int, num_relations: int) -> None:
+    """Makes sure that int64[M, 3] raw triples name entities 0 to N-1 and relations 0 to R-1.
+
+    Raises:
+        GraphkitError: the first triple that does not is named.
+    """
     limits = np.array([num_entities, num_relations, num_entities])
-    row = int(np.argmax(((triples < 0) | (triples >= limits)).any(axis=1)))
+    outside = ((triples < 0) | (triples >= limits)).any(axis=1)
+    if not outside.any():
+        return
+    row = int(np.argmax(outside))
     found = tuple(int(value) for value in triples[row])
-    return GraphkitError(
+    raise GraphkitError(
         f"triple {row} is {found}, outside 0 to {num_entities - 1} for entities and 0 to {num_relations - 1} for "
         "relations; give num_entities and num_relations that cover all ids, or number the ids from 0"
     )

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.graph.columns import Triples, encode_triples
-from graphkit.graph.edge_index import EdgeArrays, EdgeIndex, Ids, as_ids
+from graphkit.graph.edge_index import EdgeArrays, EdgeIndex, Ids, as_ids, require_ids
 from graphkit.graph.store import StoreContents, checksum, read_store, write_store
 from graphkit.graph.vocabulary import Vocabulary
 
@@ -88,7 +88,7 @@ class KnowledgeGraph:
         held_out: dict[Split, Ids] = {}
         for split in _HELD_OUT:
             held_out[split] = ids.get(split, np.empty((0, 3), dtype=np.int64))
-            EdgeIndex.build(held_out[split], size, kinds)  # raises on an id out of range
+            require_ids(held_out[split], size, kinds)
         return cls(index, held_out, entities=encoded.entities, relations=encoded.relations, duplicates=duplicates)
 
     @classmethod

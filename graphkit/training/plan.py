@@ -30,6 +30,10 @@ ONE_THREAD_FLOP = 1e9
 #: Validations in a run whose epochs are shorter than that.
 VALIDATIONS = 20
 
+#: Settings that may be null in a configuration; `complete` fills them in.
+OPEN_SAMPLER_SETTINGS = ("mode", "batch_size", "negatives")
+OPEN_TRAINER_SETTINGS = ("max_steps", "max_epochs", "validate_every", "checkpoint_every", "log_every", "threads")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -66,7 +70,7 @@ def complete(config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, ful
     """Returns the configuration with every open (null) setting of sampler and trainer filled in.
 
     Raises:
-        GraphkitError: the budget is given twice or is not positive.
+        GraphkitError: the budget or the batch size is not positive.
     """
     plan = make_plan(graph, model, full=full)
     sampler, trainer = dict(config["sampler"]), dict(config["trainer"])

@@ -97,13 +97,12 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """Every setting of the run."""
-        loaded = yaml.safe_load((self.folder / CONFIG).read_text(encoding="utf-8"))
-        return dict(loaded)
+        return self._read(CONFIG, yaml.safe_load)
 
     @property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, git revision and the fingerprint of the graph."""
-        return dict(json.loads((self.folder / "environment.json").read_text(encoding="utf-8")))
+        return self._read("environment.json", json.loads)
 
     def require_graph(self, graph: KnowledgeGraph) -> None:
         """Makes sure that `graph` is the one that the run was trained on.
@@ -126,8 +125,15 @@ class Run:
 
     def log(self, entry: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        path = self.folder / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise GraphkitError(
+                f"{path} was not written: {error.strerror or error}; free some space or mend its permissions, then "
+                f"graphkit train resume={self.folder}"
+            ) from error
 
     def history(self) -> list[dict[str, Any]]:
         """Returns the entries of metrics.jsonl; a line cut short by a kill is left out."""
@@ -144,6 +150,8 @@ class Run:
         """Drops the entries after `step`: a resumed run writes them again."""
         kept = [json.dumps(entry) for entry in self.history() if entry["step"] <= step]
         write_text(self.folder / "metrics.jsonl", "".join(f"{line}\n" for line in kept))
+        for leftover in self.folder.glob(".*.part-*"):  # of a process that was killed while it wrote
+            leftover.unlink()
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Writes metrics.json."""
@@ -185,6 +193,15 @@ class Run:
         trainer = self.load_checkpoint(only=("trainer",))["trainer"]
         best = trainer["best_step"]
         return int(trainer["step"] if best is None else best)
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            return dict(parse(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, yaml.YAMLError):
+            raise GraphkitError(
+                f"{path} is missing or damaged; restore it from a copy, or train again with another run_dir"
+            ) from None
 
     def _checkpoint(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"step-{step:08d}"

@@ -95,10 +95,15 @@ class Trainer:
         """Continues from the newest checkpoint of the run.
 
         Raises:
-            GraphkitError: there is none, or it is damaged.
+            GraphkitError: there is none, it is damaged, or it is beyond the budget.
         """
         state = self.run.load_checkpoint()
         trainer, random = state.pop("trainer"), state.pop("random")
+        if trainer["step"] > self.schedule.max_steps:
+            raise GraphkitError(
+                f"trainer.max_steps is {self.schedule.max_steps}, and the run {self.run.folder} has taken "
+                f"{trainer['step']} steps already; give at least that"
+            )
         self.task.load_state_dict(state)
         best = -math.inf if trainer["best"] is None else trainer["best"]
         self.progress = Progress(**{**trainer, "best": best})

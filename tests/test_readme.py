@@ -1,0 +1,35 @@
+"""What README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_library_example_has_at_most_ten_lines() -> None:
+    assert [len([line for line in block.splitlines() if line]) <= 10 for block in python_blocks()] == [True]
+
+
+def test_the_library_example_trains_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_blocks()[0], "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.count("Answer(") == 5
+    assert "known=True" in printed
+    assert (tmp_path / "my-run" / "metrics.jsonl").is_file()
+
+
+def test_the_documented_make_targets_exist() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
