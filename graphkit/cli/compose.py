@@ -129,9 +129,9 @@ def override(config: Config, words: Sequence[str], *, allowed: Sequence[str] | N
 
 def _run_name(config: Config) -> str:
     """Returns a name for a run without run_dir: its experiment, or its graph and model."""
-    choices = HydraConfig.get().runtime.choices
-    graph = Path(config["graph"]["path"]).name if choices["graph"] == "store" else choices["graph"]
-    return str(choices["experiment"] or f"{graph}-{choices['model']}")
+    choices = dict(HydraConfig.get().runtime.choices)  # a group that was deleted (~model) has none
+    graph = Path(config["graph"]["path"]).name if choices.get("graph") == "store" else choices.get("graph")
+    return str(choices.get("experiment") or f"{graph}-{choices.get('model')}")
 
 
 def _config_folders(words: Sequence[str]) -> list[Path]:
@@ -147,11 +147,13 @@ def _graph_overrides(word: str, words: Sequence[str]) -> list[str]:
         return [word]
     name = word.removeprefix("graph=")
     folders = [folder / "graph" for folder in _config_folders(words)]
-    if any((folder / f"{name}.yaml").is_file() for folder in folders) or "," in name:
+    if any((folder / f"{name}.yaml").is_file() for folder in folders):
         return [word]
     if (Path(name) / "graph.json").is_file():
         path = str(Path(name).absolute()).replace("\\", "\\\\").replace("'", "\\'")
         return ["graph=store", f"graph.path='{path}'"]
+    if "," in name:  # a sweep over named graphs
+        return [word]
     found = [path.relative_to(folder) for folder in folders for path in folder.rglob("*.yaml")]
     names = sorted(path.with_suffix("").as_posix() for path in found)
     what = "exists but is no graph store" if Path(name).exists() else "is neither a named graph nor a folder"
@@ -189,7 +191,7 @@ def _sentence(error: Exception, words: Sequence[str]) -> GraphkitError:
         )
     if unknown := re.search(r"Could not override '([^']+)'", text):
         composed = _composed_groups(words)
-        near = nearest(unknown[1], [*composed, *_flat_keys(composed)])
+        near = nearest(unknown[1], [*([] if "." in unknown[1] else composed), *_flat_keys(composed)])
         return GraphkitError(
             f"there is no setting {unknown[1]!r}; "
             + (f"nearest: {', '.join(near)}" if near else "graphkit train --cfg job shows all settings")
@@ -199,7 +201,8 @@ def _sentence(error: Exception, words: Sequence[str]) -> GraphkitError:
         return GraphkitError(f"{unset[1]} has no value and needs one; give {instead}{unset[1]}=VALUE")
     if mistyped := re.search(r"Error merging override ([^=]+)=(.*)", text):
         kinds = {field.name: _ROOT_TYPES.get(str(field.type), "a text") for field in fields(RunConfig)}
-        return GraphkitError(f"{mistyped[1]} is {mistyped[2]}, and {kinds.get(mistyped[1], 'another type')} is needed")
+        needed = kinds.get(mistyped[1], "one of the settings that graphkit train --cfg job shows")
+        return GraphkitError(f"{mistyped[1]} is {mistyped[2]}, and {needed} is needed")
     if located := re.search(r"(.*?)\n\s*full_key: (\S+)", text, re.DOTALL):
         return GraphkitError(f"{located[2]} is wrong: {located[1].splitlines()[0]}; graphkit train --cfg job shows all")
     if "Config group override" in text:

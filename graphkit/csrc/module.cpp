@@ -174,10 +174,11 @@ nb::object copy_resident(AnyArray array) {
 // Batches of one-hop queries, made ahead by native threads.
 class LinkStream {
   public:
-    LinkStream(const Index& index, LinkOptions options, unsigned threads, unsigned ahead, std::uint64_t first)
-        : options_(options),
+    LinkStream(nb::object index, LinkOptions options, unsigned threads, unsigned ahead, std::uint64_t first)
+        : index_(std::move(index)),
+          options_(options),
           stream_(
-              [&index, options](std::uint64_t number, LinkBatch& out) {
+              [&index = nb::cast<const Index&>(index_), options](std::uint64_t number, LinkBatch& out) {
                   index.visit([&](const auto& g) { fill_links(g, options, number, out); });
               },
               threads, ahead, first) {}
@@ -202,16 +203,19 @@ class LinkStream {
     }
 
   private:
+    nb::object index_;  // kept alive for the threads of the stream, which end first
     LinkOptions options_;
     OrderedStream<LinkBatch> stream_;
 };
 
-LinkStream* make_link_stream(const Index& index, std::uint64_t batch_size, std::uint64_t negatives, int mode,
+LinkStream* make_link_stream(nb::object index, std::uint64_t batch_size, std::uint64_t negatives, int mode,
                              std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
-    if (index.num_edges() == 0) throw std::invalid_argument("the graph has no edges to draw queries from");
+    if (nb::cast<const Index&>(index).num_edges() == 0)
+        throw std::invalid_argument("the graph has no edges to draw queries from");
     if (batch_size == 0 || threads == 0 || ahead == 0 || mode < 0 || mode > 2)
         throw std::invalid_argument("batch_size, threads and ahead must be positive and mode 0, 1 or 2");
-    return new LinkStream(index, {batch_size, negatives, static_cast<Negatives>(mode), seed}, threads, ahead, first);
+    return new LinkStream(std::move(index), {batch_size, negatives, static_cast<Negatives>(mode), seed}, threads, ahead,
+                          first);
 }
 
 }  // namespace
@@ -234,8 +238,7 @@ NB_MODULE(_native, m) {
 
     nb::class_<LinkStream>(m, "LinkStream")
         .def(nb::new_(&make_link_stream), nb::arg("index"), nb::arg("batch_size"), nb::arg("negatives"),
-             nb::arg("mode"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"),
-             nb::keep_alive<0, 1>())
+             nb::arg("mode"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
         .def("next", &LinkStream::next);
 }
 

@@ -98,7 +98,7 @@ def test_trains_to_the_budget_and_measures(tmp_path: Path) -> None:
     assert metrics["protocol"] == {"split": "toy"}
     train = metrics["train"]
     assert (train["steps"], train["best_step"]) == (60, 60)
-    assert 0 < train["cpu_seconds"] and 0 < train["seconds"] and train["peak_anon_mib"] > 10
+    assert train["cpu_seconds"] > 0 and train["seconds"] > 0 and train["peak_anon_mib"] > 10
     assert train["samples_per_second"] == pytest.approx(180 / train["seconds"])
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
 
@@ -285,9 +285,7 @@ def test_loss_that_is_no_number_names_batch_and_seed(tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path / "run", task, replace(QUIET, checkpoint_every=2))
     with pytest.raises(GraphkitError) as caught:
         trainer.fit()
-    assert str(caught.value) == (
-        "the loss of step 5 (batch 4) is nan (seed 7); train again with a lower optimizer.lr"
-    )
+    assert str(caught.value) == ("the loss of step 5 (batch 4) is nan (seed 7); train again with a lower optimizer.lr")
     assert trainer.run.checkpoint_steps() == [4]  # the weights of step 5 are not saved
     assert task.closed == 1
 

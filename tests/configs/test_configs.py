@@ -1,0 +1,166 @@
+"""Every YAML of conf/: it composes, it says exactly what its class takes, and what it describes trains."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import yaml
+from hydra.core.config_store import ConfigStore
+from strategies import random_graph
+
+from graphkit.cli.compose import RunConfig, conf_folder, to_plain
+from graphkit.errors import GraphkitError
+from graphkit.graph import KnowledgeGraph
+from graphkit.samplers import SamplerOptions
+from graphkit.training import Schedule, start
+from graphkit.training.assembly import _resolve
+
+GROUPS = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
+FILES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
+#: Keywords that are objects, or that the root of a configuration gives.
+GIVEN = {
+    "model": {"num_relations"},
+    "task": {"graph", "model", "table", "sampler", "loss", "optimizer", "seed"},
+    "graph": {"root"},
+}
+#: What names a graph has no default.
+OWN = {"graph": {"name", "path"}}
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    ConfigStore.instance().store(name="run_config", node=RunConfig)
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        return to_plain(hydra.compose("train", overrides=list(overrides)))
+
+
+def load(group: str, name: str) -> dict[str, Any]:
+    loaded = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    return dict(loaded)
+
+
+def with_target() -> list[tuple[str, str]]:
+    return [(group, name) for group, name in FILES if "_target_" in load(group, name)]
+
+
+def choices(group: str) -> list[str]:
+    return [name for found, name in FILES if found == group]
+
+
+def test_groups_and_experiments_that_others_rely_on() -> None:
+    assert {"task", "graph", "sampler", "model", "loss", "optimizer", "trainer", "experiment"} <= set(GROUPS)
+    assert {group for group, _ in FILES} == set(GROUPS)
+    assert {"demo", "kinships_complex", "umls_complex"} <= set(choices("experiment"))
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_choice_composes(group: str, name: str) -> None:
+    path = ["graph.path=somewhere"] if (group, name) == ("graph", "store") else []
+    config = composed(f"{group}={name}", *path)
+    assert set(config) == set(RunConfig.__dataclass_fields__)
+    for part in ("task", "graph", "model", "loss", "optimizer"):
+        assert "_target_" in config[part]
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_experiment_changes_settings_that_exist(name: str) -> None:
+    """Hydra adds a key that an experiment misspells: only a comparison with the groups' keys shows it."""
+    raw = load("experiment", name)
+    overridden = {
+        key.removeprefix("override /"): value for entry in raw.pop("defaults", []) for key, value in entry.items()
+    }
+    plain = composed(*(f"{group}={choice}" for group, choice in overridden.items()))
+    for group, settings in raw.items():
+        known = plain[group] if isinstance(settings, dict) else plain
+        assert set(settings if isinstance(settings, dict) else [group]) <= set(known), group
+    final = composed(f"experiment={name}")
+    for group, settings in raw.items():
+        for key, value in settings.items() if isinstance(settings, dict) else ():
+            assert final[group][key] == value
+
+
+@pytest.mark.parametrize(("group", "name"), with_target())
+def test_choice_lists_every_scalar_keyword_with_its_default(group: str, name: str) -> None:
+    part = load(group, name)
+    target: Callable[..., Any] = _resolve(part.pop("_target_"), ())
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(target).parameters.items()
+        if key not in GIVEN.get(group, set())
+    }
+    assert set(part) == set(parameters)
+    for key, value in part.items():
+        default = parameters[key].default
+        if key in OWN.get(group, set()):
+            assert default is inspect.Parameter.empty
+        else:
+            assert (type(value), value) == (type(default), default), key
+
+
+@pytest.mark.parametrize("name", choices("sampler"))
+def test_sampler_lists_every_option(name: str) -> None:
+    own = {"threads", "ahead"}
+    assert set(load("sampler", name)) == set(SamplerOptions.__dataclass_fields__) - {"seed"} | own
+
+
+@pytest.mark.parametrize("name", choices("trainer"))
+def test_trainer_lists_every_setting_of_the_schedule(name: str) -> None:
+    part = load("trainer", name)
+    assert set(part) == set(Schedule.__dataclass_fields__) | {"max_epochs"}
+    assert part["keep"] == Schedule(max_steps=1).keep
+
+
+@pytest.mark.parametrize("name", [name for name in choices("graph") if name != "store"])
+def test_named_graph_is_the_one_of_its_name(name: str) -> None:
+    assert load("graph", name)["name"] == name
+
+
+# ---- what goes together trains
+
+
+@pytest.fixture(scope="module")
+def graph() -> KnowledgeGraph:
+    return random_graph(30, 3, 150, held_out=8)
+
+
+@pytest.fixture(scope="module")
+def store(graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs") / "random"
+    graph.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+@pytest.mark.parametrize("loss", choices("loss"))
+@pytest.mark.parametrize("sampler", choices("sampler"))
+@pytest.mark.parametrize("model", choices("model"))
+def test_choices_that_go_together_train(
+    graph: KnowledgeGraph, tmp_path: Path, model: str, sampler: str, loss: str, optimizer: str
+) -> None:
+    words = [f"model={model}", f"sampler={sampler}", f"loss={loss}", f"optimizer={optimizer}"]
+    config = composed(*words, "model.dim=8", "trainer.max_steps=2")
+    if (sampler, loss) == ("one_vs_all", "logsigmoid"):
+        with pytest.raises(GraphkitError, match="needs negatives and the sampler draws none"):
+            start(config, graph, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+        return
+    trainer = start(config, graph, tmp_path / "run")
+    assert trainer.fit().step == 2
+    assert 0 < trainer.finish()["test"]["mrr"] <= 1
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_experiment_trains_two_steps(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], experiment: str
+) -> None:
+    from graphkit.cli.main import main
+
+    words = [f"experiment={experiment}", f"graph={store}", f"run_dir={tmp_path / 'run'}", "trainer.max_steps=2"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *words, "model.dim=16"])
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "run" / "metrics.json").is_file()

@@ -1,0 +1,138 @@
+"""Row optimisers equal torch's where every row is touched, and touch no other row."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from graphkit import GraphkitError
+from graphkit.engine import Adagrad, Adam, RowOptimizer
+
+OPTIMIZERS = {
+    "Adagrad": lambda: Adagrad(lr=0.3, eps=1e-7),
+    "Adam": lambda: Adam(lr=0.02, beta1=0.8, beta2=0.95, eps=1e-6),
+}
+each = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+def gradients(steps: int, rows: int = 7, width: int = 5) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    found = [torch.randn(rows, width, generator=generator) for _ in range(steps)]
+    found[0][0] = 0  # a gradient of exactly zero
+    return found
+
+
+def start(rows: int = 7, width: int = 5) -> Tensor:
+    return torch.randn(rows, width, generator=torch.Generator().manual_seed(0))
+
+
+def run(optimizer: RowOptimizer, steps: list[tuple[Tensor | None, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
+    weight = start()
+    state = optimizer.new_state(weight)
+    for ids, gradient in steps:
+        optimizer.step(weight, state, ids, gradient)
+    return weight, state
+
+
+@each
+@pytest.mark.parametrize("in_place", [True, False], ids=["all rows", "ids of all rows"])
+def test_steps_on_all_rows_equal_those_of_torch(make, in_place: bool) -> None:
+    ids = None if in_place else torch.arange(7)
+    weight, _ = run(make(), [(ids, gradient) for gradient in gradients(12)])
+    parameter = torch.nn.Parameter(start())
+    dense = make().dense([parameter])
+    for gradient in gradients(12):
+        parameter.grad = gradient.clone()
+        dense.step()
+    torch.testing.assert_close(weight, parameter.detach(), rtol=1e-5, atol=1e-6)
+
+
+@each
+def test_the_order_of_the_ids_means_nothing(make) -> None:
+    turned = torch.tensor([3, 0, 6, 5, 1, 2, 4])
+    plain = run(make(), [(torch.arange(7), gradient) for gradient in gradients(4)])
+    other = run(make(), [(turned, gradient[turned]) for gradient in gradients(4)])
+    torch.testing.assert_close(plain, other, rtol=0, atol=0)
+
+
+@each
+def test_no_ids_equal_all_ids(make) -> None:
+    none = run(make(), [(None, gradient) for gradient in gradients(4)])
+    every = run(make(), [(torch.arange(7), gradient) for gradient in gradients(4)])
+    torch.testing.assert_close(none, every, rtol=1e-6, atol=1e-7)
+
+
+@each
+def test_untouched_rows_and_their_state_do_not_move(make) -> None:
+    optimizer, weight = make(), start()
+    state = optimizer.new_state(weight)
+    optimizer.step(weight, state, None, gradients(1)[0])
+    touched, rest = torch.tensor([5, 2]), torch.tensor([0, 1, 3, 4, 6])
+    before = {name: value[rest].clone() for name, value in (state | {"weight": weight}).items()}
+    moved = weight[touched].clone()
+    optimizer.step(weight, state, touched, gradients(2)[1][:2])
+    for name, value in (state | {"weight": weight}).items():
+        assert torch.equal(value[rest], before[name]), name
+    assert not torch.equal(weight[touched], moved)
+
+
+@each
+@given(plan=st.lists(st.sets(st.integers(0, 6), min_size=1), min_size=1, max_size=6))
+def test_each_row_moves_as_if_it_were_a_table_of_its_own(make, plan: list[set[int]]) -> None:
+    drawn = gradients(len(plan))
+    ids = [torch.tensor(sorted(rows)) for rows in plan]
+    weight, _ = run(make(), [(rows, gradient[rows]) for rows, gradient in zip(ids, drawn, strict=True)])
+    for row in range(7):
+        parameter = torch.nn.Parameter(start()[row : row + 1].clone())
+        dense = make().dense([parameter])
+        for rows, gradient in zip(plan, drawn, strict=True):
+            if row in rows:
+                parameter.grad = gradient[row : row + 1].clone()
+                dense.step()
+        torch.testing.assert_close(weight[row : row + 1], parameter.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_adam_counts_the_steps_of_each_row() -> None:
+    _, state = run(Adam(), [(torch.tensor(rows), torch.ones(len(rows), 5)) for rows in ([0, 1], [1], [1, 6])])
+    assert state["steps"].tolist() == [1, 3, 0, 0, 0, 0, 1]
+
+
+def test_the_first_step_of_a_row_is_the_learning_rate_however_late() -> None:
+    optimizer, weight = Adam(lr=0.01), torch.zeros(2, 3)
+    state = optimizer.new_state(weight)
+    for _ in range(500):
+        optimizer.step(weight, state, torch.tensor([0]), torch.randn(1, 3, generator=torch.Generator().manual_seed(2)))
+    optimizer.step(weight, state, torch.tensor([1]), torch.tensor([[5.0, -0.1, 2.0]]))
+    torch.testing.assert_close(weight[1], torch.tensor([-0.01, 0.01, -0.01]), rtol=1e-5, atol=0)
+
+
+@each
+def test_a_step_keeps_the_gradient(make) -> None:
+    gradient = gradients(2)[1]
+    before = gradient.clone()
+    run(make(), [(None, gradient), (torch.arange(7), gradient)])
+    assert torch.equal(gradient, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: Adagrad(lr=0), "the optimizer has lr=0 and eps=1e-10; lr must be above 0 and eps not below 0"),
+        (lambda: Adam(lr=-1.0), "the optimizer has lr=-1.0 and eps=1e-08; lr must be above 0 and eps not below 0"),
+        (lambda: Adam(eps=-1.0), "the optimizer has lr=0.001 and eps=-1.0; lr must be above 0 and eps not below 0"),
+        (lambda: Adam(beta1=1.0), "Adam has beta1=1.0 and beta2=0.999; both must be at least 0 and below 1"),
+        (lambda: Adam(beta2=-0.1), "Adam has beta1=0.9 and beta2=-0.1; both must be at least 0 and below 1"),
+        (
+            lambda: Adagrad(lr=float("nan")),
+            "the optimizer has lr=nan and eps=1e-10; lr must be above 0 and eps not below 0",
+        ),
+    ],
+    ids=["no lr", "negative lr", "negative eps", "beta1", "beta2", "lr is not a number"],
+)
+def test_a_setting_out_of_range_is_named(make, expected: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        make()
+    assert str(error.value) == expected

@@ -1,0 +1,135 @@
+"""Prefetching: rows are delivered as they stand at that moment, whatever was updated while they were gathered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import torch
+
+from graphkit.engine import Adam, EmbeddingTable, RowPrefetcher
+from graphkit.queries import ONE_HOP
+from graphkit.samplers import QueryBatch, Segment
+
+
+def batch_of(number: int, entities: list[int]) -> QueryBatch:
+    """A batch that names these entities: the first as an anchor, the others as answers."""
+    rows = torch.tensor([[entities[0], 0]] * (len(entities) - 1))
+    return QueryBatch(
+        number=number,
+        segments=(Segment(ONE_HOP, slice(0, len(rows)), rows),),
+        positives=torch.tensor(entities[1:]),
+        answer_counts=torch.ones(len(rows), dtype=torch.int64),
+    )
+
+
+def random_batches(entities: int) -> Iterator[QueryBatch]:
+    generator, number = torch.Generator().manual_seed(0), 0
+    while True:
+        yield batch_of(number, torch.randint(entities, (6,), generator=generator).tolist())
+        number += 1
+
+
+def table(entities: int = 20, width: int = 400) -> EmbeddingTable:
+    weight = torch.randn(entities, width, generator=torch.Generator().manual_seed(1))
+    return EmbeddingTable(weight, Adam(lr=0.1))
+
+
+def test_rows_equal_the_table_at_the_moment_of_delivery() -> None:
+    kept = table()
+    feed = RowPrefetcher(random_batches(20), kept)
+    generator = torch.Generator().manual_seed(2)
+    for number, ready in enumerate(islice(feed, 200)):
+        assert ready.number == number
+        assert ready.ids.tolist() == sorted(set(ready.ids.tolist()))
+        assert torch.equal(ready.rows, kept.weight[ready.ids])
+        # Updates of the batch's rows, of none, and of all, while the next batch is gathered.
+        if number % 4 < 2:
+            kept.update(ready.ids, torch.randn(ready.rows.shape, generator=generator))
+        elif number % 4 == 2:
+            kept.update(None, torch.randn(kept.weight.shape, generator=generator))
+            kept.update(ready.ids, torch.randn(ready.rows.shape, generator=generator))
+    feed.close()
+
+
+def test_training_with_and_without_prefetching_is_equal_bit_for_bit() -> None:
+    ahead, plain = table(), table()
+    feed = RowPrefetcher(random_batches(20), ahead)
+    for ready, batch in zip(islice(feed, 100), random_batches(20), strict=False):
+        ahead.update(ready.ids, ready.rows.sin())
+        ids = batch.entities()
+        plain.update(ids, plain.gather(ids).sin())
+    feed.close()
+    assert torch.equal(ahead.weight, plain.weight)
+
+
+def test_rows_gathered_before_an_update_are_delivered_after_it() -> None:
+    kept, gathered = table(), threading.Event()
+
+    def batches() -> Iterator[QueryBatch]:
+        yield batch_of(0, [1, 2])
+        yield batch_of(1, [2, 3])
+        gathered.set()  # asked for the third batch: the second was gathered
+        yield batch_of(2, [0, 1])
+
+    feed = RowPrefetcher(batches(), kept)
+    first = next(feed)
+    stale = kept.weight[first.ids].clone()
+    kept.update(first.ids, torch.ones_like(first.rows))
+    second = next(feed)
+    assert gathered.wait(5)
+    assert torch.equal(second.rows[0], kept.weight[2])
+    assert not torch.equal(second.rows[0], stale[1])
+    feed.close()
+
+
+def test_locate_finds_the_rows_of_entities() -> None:
+    kept = table()
+    ready = next(RowPrefetcher(iter([batch_of(0, [7, 3, 11])]), kept))
+    assert ready.ids.tolist() == [3, 7, 11]
+    entities = torch.tensor([[11, 3], [7, 7]])
+    assert torch.equal(ready.rows[ready.locate(entities)], kept.weight[entities])
+
+
+def test_all_rows_are_the_table_itself() -> None:
+    kept = table()
+    feed = RowPrefetcher(random_batches(20), kept, all_rows=True)
+    next(feed)
+    kept.update(None, torch.ones_like(kept.weight))
+    ready = next(feed)
+    assert ready.ids is None
+    assert ready.rows.data_ptr() == kept.weight.data_ptr()
+    assert ready.locate(torch.tensor([5, 0])).tolist() == [5, 0]
+    feed.close()
+
+
+def test_the_feed_ends_where_its_source_ends() -> None:
+    feed = RowPrefetcher(iter([batch_of(0, [1, 2]), batch_of(1, [2, 3])]), table())
+    assert [ready.number for ready in feed] == [0, 1]
+    assert list(feed) == []
+    feed.close()
+
+
+def test_an_exception_of_the_source_reaches_the_consumer_in_its_place() -> None:
+    def batches() -> Iterator[QueryBatch]:
+        yield batch_of(0, [1, 2])
+        raise RuntimeError("the source broke")
+
+    feed = RowPrefetcher(batches(), table())
+    assert next(feed).number == 0
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the source broke"):
+            next(feed)
+    feed.close()
+
+
+@pytest.mark.timeout(30)
+def test_close_ends_the_thread_and_may_be_called_twice() -> None:
+    feed = RowPrefetcher(random_batches(20), table())
+    next(feed)
+    assert any(thread.name.startswith("graphkit-prefetch") for thread in threading.enumerate())
+    feed.close()
+    feed.close()
+    assert not any(thread.name.startswith("graphkit-prefetch") for thread in threading.enumerate())

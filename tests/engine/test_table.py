@@ -1,0 +1,93 @@
+"""Tables: rows are gathered as copies, updated by id, and restored with their state."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from graphkit import GraphkitError
+from graphkit.engine import Adagrad, Adam, EmbeddingTable
+
+
+def table(optimizer=None) -> EmbeddingTable:
+    return EmbeddingTable(torch.arange(12.0).reshape(4, 3), optimizer)
+
+
+def test_gathered_rows_are_a_copy() -> None:
+    kept = table()
+    rows = kept.gather(torch.tensor([2, 0, 2]))
+    assert rows.tolist() == [[6, 7, 8], [0, 1, 2], [6, 7, 8]]
+    rows.zero_()
+    assert kept.weight.tolist() == torch.arange(12.0).reshape(4, 3).tolist()
+    assert len(kept) == 4
+
+
+def test_an_update_takes_a_step_of_the_optimizer_and_counts() -> None:
+    kept, optimizer, expected = table(Adagrad(lr=0.5)), Adagrad(lr=0.5), torch.arange(12.0).reshape(4, 3)
+    optimizer.step(expected, optimizer.new_state(expected), torch.tensor([1, 3]), torch.ones(2, 3))
+    kept.update(torch.tensor([1, 3]), torch.ones(2, 3))
+    assert torch.equal(kept.weight, expected)
+    assert kept.updates == 1
+    kept.update(None, torch.ones(4, 3))
+    assert kept.updates == 2
+
+
+def test_the_table_is_taken_over_and_updated_in_place() -> None:
+    weight = torch.zeros(4, 3)
+    EmbeddingTable(weight, Adagrad()).update(torch.tensor([1]), torch.ones(1, 3))
+    assert weight[1].tolist() != [0, 0, 0]
+
+
+def test_refresh_gathers_again_only_what_was_written_since() -> None:
+    kept = table(Adagrad())
+    kept.update(torch.tensor([0]), torch.ones(1, 3))
+    ids, at = torch.tensor([0, 1, 2]), kept.updates
+    rows = torch.full((3, 3), -1.0)  # a mark: rows that still stand are not read again
+    kept.update(torch.tensor([2, 3]), torch.ones(2, 3))
+    kept.refresh(ids, rows, at)
+    assert rows[:2].tolist() == [[-1] * 3] * 2
+    assert torch.equal(rows[2], kept.weight[2])
+
+
+def test_refresh_after_an_update_of_all_rows_gathers_all() -> None:
+    kept = table(Adagrad())
+    ids = torch.tensor([3, 1])
+    rows, at = kept.gather(ids), kept.updates
+    kept.update(None, torch.ones(4, 3))
+    kept.refresh(ids, rows, at)
+    assert torch.equal(rows, kept.weight[ids])
+
+
+def test_a_table_for_reading_refuses_updates() -> None:
+    with pytest.raises(GraphkitError) as error:
+        table().update(torch.tensor([0]), torch.ones(1, 3))
+    assert str(error.value) == "this table was opened for reading; give it an optimizer to train it"
+    assert table().state_dict() == {}
+
+
+@pytest.mark.parametrize("optimizer", [Adagrad, Adam])
+def test_a_restored_table_goes_on_bit_for_bit(optimizer) -> None:
+    def train(kept: EmbeddingTable, steps: range) -> None:
+        for step in steps:
+            generator = torch.Generator().manual_seed(step)
+            ids = torch.randperm(4, generator=generator)[:2]
+            kept.update(ids, torch.randn(2, 3, generator=generator))
+
+    whole = table(optimizer())
+    train(whole, range(5))
+    saved = whole.weight.clone(), {name: value.clone() for name, value in whole.state_dict().items()}
+    train(whole, range(5, 9))
+    resumed = EmbeddingTable(torch.zeros(4, 3), optimizer())
+    resumed.load_state_dict(*saved)
+    train(resumed, range(5, 9))
+    assert torch.equal(resumed.weight, whole.weight)
+    assert all(torch.equal(resumed.state_dict()[name], value) for name, value in whole.state_dict().items())
+
+
+def test_a_checkpoint_of_another_shape_is_refused() -> None:
+    with pytest.raises(GraphkitError) as error:
+        table(Adagrad()).load_state_dict(torch.zeros(5, 3), {})
+    assert str(error.value) == (
+        "the checkpoint's table has shape (5, 3) and the model's (4, 3); resume with the settings that the run was "
+        "started with"
+    )
