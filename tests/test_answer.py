@@ -8,8 +8,7 @@ import pytest
 import torch
 
 import graphkit
-from graphkit.answer import Answer
-from graphkit.cli.tables import print_answers
+from graphkit.cli.tables import Answer, print_answers
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import ComplEx

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_look_ups_of_the_drawn_graph_are_exact(six_nodes: KnowledgeGraph) -> Non
 def test_neighbors_are_the_answers(raw: RawGraph) -> None:
     heads, relations = queries_of(raw)
     values, offsets = index_of(raw).neighbors(heads, relations)
-    found = [values[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    found = [values[a:b].tolist() for a, b in pairwise(offsets.tolist())]
     assert found == [answers(raw.train, h, r) for h, r in zip(heads.tolist(), relations.tolist(), strict=True)]
 
 
@@ -101,7 +101,7 @@ def test_look_ups_do_not_depend_on_the_widths_of_the_types(wide_relations: bool,
     for head, relation, tail in sorted(directed(triples)):
         by_query.setdefault((head, relation), []).append(tail)
     expected = [by_query.get(query, []) for query in zip(heads.tolist(), relations.tolist(), strict=True)]
-    assert [values[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)] == expected
+    assert [values[a:b].tolist() for a, b in pairwise(offsets.tolist())] == expected
     assert [tuple(row) for row in index.triples().tolist()] == sorted(set(triples))
     assert index.degree([7]).tolist() == [sum(head == 7 for head, _, _ in directed(triples))]
     index.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations, product
+from itertools import chain, combinations, pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -191,7 +191,7 @@ def test_answers_are_the_union_of_the_splits(raw: RawGraph) -> None:
     for splits in chain.from_iterable(combinations(SPLITS, count) for count in (1, 2, 3)):
         triples = [triple for split in splits for triple in getattr(raw, split)]
         values, offsets = graph.answers(pairs[:, 0], pairs[:, 1], splits)
-        found = [values[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        found = [values[a:b].tolist() for a, b in pairwise(offsets.tolist())]
         assert found == [answers(triples, head, relation) for head, relation in pairs.tolist()]
 
 

@@ -157,14 +157,13 @@ def test_the_fingerprint_tells_splits_and_sizes_apart() -> None:
 # ------------------------------------------------------------------------------------------------------------ damage
 
 
-def test_every_flipped_bit_of_the_header_is_refused(saved: Path) -> None:
+def test_every_flipped_byte_of_the_header_is_refused(saved: Path) -> None:
     header = saved / "graph.json"
     good = header.read_bytes()
     for place in range(len(good)):
-        for bit in range(8):
-            header.write_bytes(good[:place] + bytes([good[place] ^ (1 << bit)]) + good[place + 1 :])
-            with pytest.raises(GraphkitError):
-                KnowledgeGraph.open(saved)
+        header.write_bytes(good[:place] + bytes([good[place] ^ (1 << place % 8)]) + good[place + 1 :])
+        with pytest.raises(GraphkitError):
+            KnowledgeGraph.open(saved)
     header.write_bytes(good)
     KnowledgeGraph.open(saved)
 
@@ -194,7 +193,7 @@ def test_a_large_store_is_verified_only_on_request(saved: Path, monkeypatch: pyt
     path = saved / "valid.bin"
     path.write_bytes(bytes(len(path.read_bytes())))
     assert KnowledgeGraph.open(saved).triples("valid").tolist() == [[0, 0, 0]]
-    with pytest.raises(GraphkitError, match="valid.bin is damaged"):
+    with pytest.raises(GraphkitError, match=r"valid\.bin is damaged"):
         KnowledgeGraph.open(saved, verify=True)
 
 

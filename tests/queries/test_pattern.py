@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from graphkit import GraphkitError, KnowledgeGraph
 from graphkit.queries import ONE_HOP, parse
 
-ODD_LABELS = ["Cid, the 2nd", "Congo (Brazzaville)", 'a "quoted" name', "back\\slash", " leading", "?x", "Côte d'Ivoire"]
+ODD_LABELS = [
+    "Cid, the 2nd",
+    "Congo (Brazzaville)",
+    'a "quoted" name',
+    "back\\slash",
+    " leading",
+    "?x",
+    "Côte d'Ivoire",
+]
 
 LABELLED = KnowledgeGraph.from_triples(
     [("Ann", "likes", "Bob"), ("Bob", "is friend of", "Ann")],
@@ -94,7 +102,10 @@ def test_ids_stand_for_labels_in_a_graph_without_them() -> None:
         ("?x : likes(Bob, )", syntax("no label where one is needed", 17, "?x : likes(Bob,  >>> )")),
         ("?x : likes(Bob, ?x, Ann)", syntax("no ')' where one is needed", 19, "?x : likes(Bob, ?x >>> , Ann)")),
         ("?x : likes(Bob, ?x", syntax("no ')' where one is needed", 19, "?x : likes(Bob, ?x >>>")),
-        ("?x : likes(Bob, ?x) and so on", syntax("more text than a pattern needs", 21, "?x : likes(Bob, ?x)  >>> and so on")),
+        (
+            "?x : likes(Bob, ?x) and so on",
+            syntax("more text than a pattern needs", 21, "?x : likes(Bob, ?x)  >>> and so on"),
+        ),
         (
             "?x : likes(?x, ?x)",
             syntax("two variables in a condition that needs one variable and one label", 12, "?x : likes( >>> ?x, ?x)"),
@@ -112,7 +123,7 @@ def test_ids_stand_for_labels_in_a_graph_without_them() -> None:
             syntax("the variable ?y where the answer variable ?x is needed", 16, "?x : likes(?x,  >>> ?y)"),
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_named_and_marked(text: str, expected: str) -> None:
     assert complaint(text) == expected
 

@@ -1,0 +1,194 @@
+"""Filtered ranks equal a loop over all entities, whatever is held at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from graphkit import GraphkitError
+from graphkit.evaluation import AnswerLists, Ranks, filtered_ranks, summarize
+
+ENTITIES = 50
+at_once = pytest.mark.parametrize("scores_at_once", [1, 7, 64, 128 * 20, 10**6])
+
+
+def lists(values: list[list[int]]) -> AnswerLists:
+    flat = np.array([value for part in values for value in part], dtype=np.int64)
+    return AnswerLists(flat, np.concatenate([[0], np.cumsum([len(part) for part in values])]).astype(np.int64))
+
+
+def scorer_of(scores: Tensor):
+    return lambda queries, start, stop: scores[queries, start:stop]
+
+
+def brute_force(scores: Tensor, ranked: list[list[int]], known: list[list[int]]) -> list[tuple[float, int, int, int]]:
+    """The definition: (mean, optimistic, pessimistic, query) of each answer."""
+    found = []
+    for query, answers in enumerate(ranked):
+        row = scores[query].tolist()
+        for answer in answers:
+            others = [row[entity] for entity in range(len(row)) if entity not in known[query]]
+            better, equal = sum(s > row[answer] for s in others), sum(s == row[answer] for s in others)
+            found.append((1 + better + equal / 2, 1 + better, 1 + better + equal, query))
+    return found
+
+
+def rows_of(ranks: Ranks) -> list[tuple[float, int, int, int]]:
+    columns = (ranks.mean, ranks.optimistic, ranks.pessimistic, ranks.query)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def drawn(seed: int, *, queries: int = 23, values: int = 6) -> tuple[Tensor, list[list[int]], list[list[int]]]:
+    """Scores of few values, so that ties are everywhere; lists of ranked and known answers, some of them empty."""
+    random = np.random.default_rng(seed)
+    scores = torch.from_numpy(random.integers(-values // 2, values - values // 2, (queries, ENTITIES)) / 4).float()
+    known = [sorted(random.choice(ENTITIES, random.integers(0, 12), replace=False).tolist()) for _ in range(queries)]
+    known[queries // 2] = []
+    ranked = [[entity for entity in answers if random.random() < 0.6] for answers in known]
+    return scores, ranked, known
+
+
+@at_once
+@pytest.mark.parametrize("seed", range(4))
+def test_ranks_equal_a_loop_over_all_entities_with_ties(scores_at_once: int, seed: int) -> None:
+    scores, ranked, known = drawn(seed)
+    assert [] in ranked
+    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    assert rows_of(found) == brute_force(scores, ranked, known)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 0.5, math.inf]), min_size=6, max_size=6), max_size=4
+    ),
+    st.data(),
+)
+def test_ranks_equal_a_loop_for_any_lists_and_infinite_scores(rows: list[list[float]], data: st.DataObject) -> None:
+    known = [sorted(data.draw(st.sets(st.integers(0, 5)))) for _ in rows]
+    ranked = [sorted(data.draw(st.sets(st.sampled_from(answers)))) if answers else [] for answers in known]
+    scores = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
+    for scores_at_once in (1, 3, 1000):
+        found = filtered_ranks(scorer_of(scores), 6, lists(ranked), lists(known), scores_at_once=scores_at_once)
+        assert rows_of(found) == brute_force(scores, ranked, known)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@at_once
+def test_ranks_are_exact_in_every_precision(dtype: torch.dtype, scores_at_once: int) -> None:
+    """In double precision 0.1 is not what it is in single precision: an answer must not differ from itself."""
+    scores, ranked, known = drawn(0)
+    scores = (scores.double() * 0.1).to(dtype)
+    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    assert rows_of(found) == brute_force(scores, ranked, known)
+
+
+@at_once
+def test_constant_scores_give_the_mean_rank_of_the_candidates(scores_at_once: int) -> None:
+    known = [[3], [0, 7, 9], list(range(ENTITIES))]
+    found = filtered_ranks(
+        scorer_of(torch.zeros(3, ENTITIES)),
+        ENTITIES,
+        lists([[3], [7], [5]]),
+        lists(known),
+        scores_at_once=scores_at_once,
+    )
+    candidates = [ENTITIES - len(answers) + 1 for answers in known]
+    assert found.mean.tolist() == [(count + 1) / 2 for count in candidates]
+    assert found.optimistic.tolist() == [1, 1, 1]
+    assert found.pessimistic.tolist() == candidates
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_knowing_one_more_answer_never_worsens_a_rank(seed: int) -> None:
+    scores, ranked, known = drawn(seed)
+    before = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known))
+    more = [sorted({*answers, (7 * query) % ENTITIES}) for query, answers in enumerate(known)]
+    after = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(more))
+    for name in ("mean", "optimistic", "pessimistic"):
+        assert (getattr(after, name) <= getattr(before, name)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readings_of_ties_are_ordered_and_the_mean_lies_in_the_middle(seed: int) -> None:
+    scores, ranked, known = drawn(seed)
+    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known))
+    assert (found.optimistic >= 1).all()
+    assert (found.optimistic <= found.pessimistic).all()
+    assert torch.equal(found.mean, (found.optimistic + found.pessimistic).double() / 2)
+
+
+def test_the_drawn_ranking_is_exact() -> None:
+    #                        0    1    2    3    4    5
+    scores = torch.tensor([[0.9, 0.5, 0.5, 0.1, 0.5, 0.7]])
+    # 1 is ranked and 5 is known: of 0, 2, 3, 4 one is better and two are equal.
+    found = filtered_ranks(scorer_of(scores), 6, lists([[1]]), lists([[1, 5]]))
+    assert rows_of(found) == [(3.0, 2, 4, 0)]
+
+
+@pytest.mark.parametrize("scores_at_once", [1, 7, 64, 128, 1000, 10**6])
+def test_the_scorer_is_never_asked_for_more_than_may_be_held(scores_at_once: int) -> None:
+    scores, ranked, known = drawn(0, queries=140)
+    asked = []
+
+    def scorer(queries: Tensor, start: int, stop: int) -> Tensor:
+        assert 0 <= start < stop <= ENTITIES
+        asked.append(len(queries) * (stop - start))
+        return scores[queries, start:stop]
+
+    filtered_ranks(scorer, ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    assert max(asked) <= scores_at_once
+    # Two passes at most, each over every score once.
+    assert sum(asked) in (140 * ENTITIES, 2 * 140 * ENTITIES)
+
+
+def test_scores_that_fit_at_once_are_asked_for_once() -> None:
+    scores, ranked, known = drawn(0)
+    calls = []
+
+    def scorer(queries: Tensor, start: int, stop: int) -> Tensor:
+        calls.append((queries.tolist(), start, stop))
+        return scores[queries, start:stop]
+
+    filtered_ranks(scorer, ENTITIES, lists(ranked), lists(known))
+    assert calls == [(list(range(23)), 0, ENTITIES)]
+
+
+@at_once
+def test_a_score_that_is_not_a_number_is_refused_by_query(scores_at_once: int) -> None:
+    scores, ranked, known = drawn(0)
+    scores[17, 31] = math.nan
+    with pytest.raises(GraphkitError) as error:
+        filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    expected = "the score of query 17 is not a number; the model has diverged: train again with a lower lr"
+    assert str(error.value) == expected
+
+
+def test_no_query_and_empty_lists_have_no_ranks() -> None:
+    scores = torch.zeros(3, ENTITIES)
+    for ranked in ([], [[], [], []]):
+        found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists([[1, 2]] * len(ranked)))
+        assert rows_of(found) == []
+        assert (found.mean.dtype, found.optimistic.dtype) == (torch.float64, torch.int64)
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    with pytest.raises(GraphkitError) as error:
+        filtered_ranks(scorer_of(torch.zeros(2, 5)), 5, lists([[1], [2]]), lists([[1]]))
+    assert str(error.value) == "2 lists of answers to rank were given, and 1 of known answers"
+
+
+def test_metrics_of_ranks_are_exact() -> None:
+    found = summarize(torch.tensor([1.0, 2.0, 3.5, 10.0, 10.5], dtype=torch.float64))
+    assert found == {
+        "mrr": pytest.approx((1 + 1 / 2 + 1 / 3.5 + 1 / 10 + 1 / 10.5) / 5),
+        "mr": pytest.approx(5.4),
+        "hits@1": pytest.approx(0.2),
+        "hits@3": pytest.approx(0.4),
+        "hits@10": pytest.approx(0.8),
+    }
