@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphkit import data, engine, evaluation, losses, models, queries, samplers, training
-    from graphkit.answer import answer
+    from graphkit.answering import answer
     from graphkit.errors import GraphkitError
     from graphkit.graph import KnowledgeGraph, Vocabulary
     from graphkit.training import Run, Task, Trainer
@@ -24,7 +24,7 @@ _HOMES = {
     "Run": "graphkit.training",
     "Task": "graphkit.training",
     "Trainer": "graphkit.training",
-    "answer": "graphkit.answer",
+    "answer": "graphkit.answering",
 }
 _ROOMS = ("data", "engine", "evaluation", "losses", "models", "queries", "samplers", "training")
 

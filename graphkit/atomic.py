@@ -20,13 +20,27 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _exists(goal: Path) -> GraphkitError:
+    return GraphkitError(f"{goal} exists already; choose another folder or say overwrite (--overwrite)")
+
+
 def _write_error(goal: Path, error: OSError) -> GraphkitError:
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        return _exists(goal)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GraphkitError(
             f"{goal} was not written: the disk is full; what stood there before is untouched; free some space "
-            "and run the same command again"
+            "and try again"
         )
     return GraphkitError(f"{goal} was not written: {error.strerror or error}; choose another folder or its permissions")
+
+
+def _remove_leftovers(goal: Path) -> None:
+    """Removes the parts of processes that were killed while they wrote `goal`."""
+    for part in goal.parent.glob(f".{goal.name}.part-*"):
+        number = part.name.rpartition("-")[2]
+        if not number.isdecimal() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -41,22 +55,27 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
         GraphkitError: `goal` exists and `overwrite` is false, or it cannot be written (disk full, permissions).
     """
     if goal.exists() and not overwrite:
-        raise GraphkitError(f"{goal} exists already; choose another folder or say overwrite (--overwrite)")
+        raise _exists(goal)
     part = goal.parent / f".{goal.name}.part-{os.getpid()}"
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        _remove_leftovers(goal)
         part.mkdir(parents=True)
         yield part
         for path in sorted(part.rglob("*")):
             if path.is_file():
                 _fsync(path)
-        if goal.exists():
+        if overwrite and goal.exists():
             old = goal.parent / f".{goal.name}.old-{os.getpid()}"
+            shutil.rmtree(old, ignore_errors=True)  # of a killed process that had the same number
             goal.rename(old)
-            part.rename(goal)
+            try:
+                part.rename(goal)
+            except OSError:
+                old.rename(goal)
+                raise
             shutil.rmtree(old)
         else:
-            part.rename(goal)
+            part.rename(goal)  # fails on a folder that another process has filled meanwhile
         _fsync(goal.parent)
     except OSError as error:
         raise _write_error(goal, error) from error

@@ -88,10 +88,14 @@ def _load_tensors(file: Path, crc: int) -> dict[str, torch.Tensor]:
 def _split(branch: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """Moves the tensors of a nested dictionary into `tensors`, each leaving None in its place."""
     if isinstance(branch, torch.Tensor):
-        tensors[path] = branch.detach().contiguous()
+        # A copy of what another name holds already: safetensors refuses tensors that share memory.
+        shared = any(
+            branch.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() for other in tensors.values()
+        )
+        tensors[path] = branch.detach().clone() if shared else branch.detach().contiguous()
         return None
     if isinstance(branch, dict):
-        return {key: _split(value, f"{path}/{key}", tensors) for key, value in branch.items()}
+        return {key: _split(value, _below(path, key), tensors) for key, value in branch.items()}
     return branch
 
 
@@ -99,8 +103,13 @@ def _join(branch: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if path in tensors:
         return tensors[path]
     if isinstance(branch, dict):
-        return {key: _join(value, f"{path}/{key}", tensors) for key, value in branch.items()}
+        return {key: _join(value, _below(path, key), tensors) for key, value in branch.items()}
     return branch
+
+
+def _below(path: str, key: Any) -> str:
+    escaped = str(key).replace("~", "~0").replace("/", "~1")
+    return f"{path}/{escaped}"
 
 
 def _file_crc(path: Path) -> int:
@@ -112,6 +121,7 @@ def _file_crc(path: Path) -> int:
 
 
 def _seal(header: dict[str, Any]) -> int:
+    header = json.loads(json.dumps(header))  # keys become texts, in whose order the sealed bytes stand when read
     return zlib.crc32(json.dumps(header, sort_keys=True).encode())
 
 

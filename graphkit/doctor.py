@@ -17,6 +17,13 @@ _CORE = ("torch", "torch_geometric", "numpy", "scipy", "pyarrow", "safetensors",
 _OPTIONAL = {"cupy": "cuda", "dgl": "dgl", "pyoxigraph": "rdf", "optuna": "tune", "faiss": "faiss"}
 
 
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"missing: pip install {name}"
+
+
 def examine() -> dict[str, dict[str, Any]]:
     """Returns what is there, in parts: system, packages, extras, devices, data."""
     extras = {
@@ -33,7 +40,7 @@ def examine() -> dict[str, dict[str, Any]]:
             "cores": os.cpu_count(),
             "torch threads": torch.get_num_threads(),
         },
-        "packages": {name: metadata.version(name) for name in _CORE},
+        "packages": {name: _version(name) for name in _CORE},
         "extras": extras,
         "devices": {
             "cpu": torch.backends.cpu.get_cpu_capability(),

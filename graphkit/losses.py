@@ -7,7 +7,8 @@ negatives are all masked keeps its positive term only.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,27 +17,28 @@ from torch import Tensor
 from graphkit.errors import GraphkitError
 
 
-class Loss(Protocol):
+class Loss(ABC):
     """What a trainer needs of a loss; both methods return the loss of each query, to be averaged with weights."""
 
-    #: whether `all_entities` exists: the loss can be taken over every entity, without sampling
-    full: bool
+    #: whether the loss can be taken over every entity, without sampling
+    full: ClassVar[bool] = False
 
-    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+    @abstractmethod
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """The loss against sampled negatives.
 
         Args:
             positive: float[B], logit of the answer.
             negative: float[B, K], logits of negatives.
             mask: bool[B, K], True where a negative counts.
-            population: number of entities that the negatives were drawn from.
+            population: float[B], number of entities that the counted negatives of a query stand for.
 
         Returns:
             float[B].
         """
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
-        """The loss over all entities.
+        """The loss over all entities, where `full` says that there is one.
 
         Args:
             logits: float[B, N].
@@ -45,13 +47,15 @@ class Loss(Protocol):
         Returns:
             float[B].
         """
+        raise NotImplementedError(f"{type(self).__name__} is defined against negatives only")
 
 
-class Softmax:
+class Softmax(Loss):
     """Cross entropy of the answer among the candidates (1-vs-all; Lacroix et al., ICML 2018).
 
     Over a sample, each negative stands for population / sample-size entities: the logits get the log of that ratio
-    added (importance correction), so that the sampled loss estimates the full one.
+    added (importance correction), so that the sampled loss estimates the cross entropy of the answer among itself and
+    all entities that are no answer.
     """
 
     full = True
@@ -60,15 +64,15 @@ class Softmax:
         """Cross entropy over all entities; see `Loss.all_entities`."""
         return F.cross_entropy(logits, positives, reduction="none")
 
-    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """Cross entropy over the answer and the sampled negatives; see `Loss.sampled`."""
         counted = mask.sum(dim=1, keepdim=True).clamp(min=1)
-        corrected = negative + (population / counted).log()
+        corrected = negative + (population.unsqueeze(1) / counted).log()
         logits = torch.cat([positive.unsqueeze(1), corrected.masked_fill(~mask, -math.inf)], dim=1)
         return logits.logsumexp(dim=1) - positive
 
 
-class LogSigmoid:
+class LogSigmoid(Loss):
     """Log-sigmoid of answers and negated negatives, halved (Sun et al., ICLR 2019, eq. 5 and 6).
 
     Args:
@@ -79,28 +83,18 @@ class LogSigmoid:
         GraphkitError: the temperature is negative.
     """
 
-    full = False
-
     def __init__(self, *, adversarial_temperature: float = 0.0) -> None:
-        if adversarial_temperature < 0:
+        if not adversarial_temperature >= 0:
             raise GraphkitError(
                 f"loss.adversarial_temperature is {adversarial_temperature}, and 0 (equal weights) or more is needed"
             )
         self.adversarial_temperature = adversarial_temperature
 
-    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: int) -> Tensor:
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """Mean of the positive and the negative term; see `Loss.sampled`."""
         any_left = mask.any(dim=1)
         sharpened = (self.adversarial_temperature * negative.detach()).masked_fill(~mask, -math.inf)
         # A row without negatives would be a softmax over nothing: it is given equal weights, then dropped.
         weights = sharpened.masked_fill(~any_left.unsqueeze(1), 0.0).softmax(dim=1)
         terms = (weights * F.softplus(negative)).masked_fill(~mask, 0.0).sum(dim=1)
-        return (F.softplus(-positive) + torch.where(any_left, terms, 0.0)) / 2
-
-    def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
-        """Not defined for this loss.
-
-        Raises:
-            GraphkitError: always.
-        """
-        raise GraphkitError("loss logsigmoid needs negatives; choose sampler=own or sampler=shared, or loss=softmax")
+        return (F.softplus(-positive) + terms) / 2

@@ -29,7 +29,7 @@ ORDER = [
     {"reasoners"},
     {"evaluation"},
     {"training"},
-    {"answer"},
+    {"answering"},
     {"export"},
     {"report"},
     {"tune"},

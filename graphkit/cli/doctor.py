@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from graphkit.cli.compose import conf_folder
+from graphkit.cli.settings import conf_folder
 from graphkit.doctor import examine
 
 

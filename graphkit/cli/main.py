@@ -72,7 +72,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _answer(options: argparse.Namespace) -> int:
     from graphkit.cli.trained import run_answer
 
-    return run_answer(options.run_dir, options.pattern, top=options.top, as_json=options.json)
+    return run_answer(
+        options.run_dir, options.pattern, top=options.top, overrides=options.overrides, as_json=options.json
+    )
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verbs.add_parser("evaluate", help="rank the held-out triples of a run's graph")
     evaluate.add_argument("run_dir", metavar="RUN", help="the folder of a run")
-    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings other than the run's own")
+    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
     evaluate.add_argument("--split", default="test", choices=("train", "valid", "test"), help="default: test")
     evaluate.add_argument("--json", action="store_true", help="print JSON alone")
     evaluate.set_defaults(run=_evaluate)
@@ -114,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     answer = verbs.add_parser("answer", help='answer a question, e.g. "?x : borders(?x, France)"')
     answer.add_argument("run_dir", metavar="RUN", help="the folder of a run")
     answer.add_argument("pattern", metavar="PATTERN", help="?x : relation(?x, Label) or ?x : relation(Label, ?x)")
+    answer.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
     answer.add_argument("--top", type=int, default=10, metavar="N", help="number of answers (default: 10)")
     answer.add_argument("--json", action="store_true", help="print JSON alone")
     answer.set_defaults(run=_answer)

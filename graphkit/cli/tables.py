@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from graphkit.answer import Answer
+from graphkit.answering import Answer
 
 _COLUMNS = ("mrr", "hits@1", "hits@3", "hits@10", "mr")
 

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphkit.cli.compose import RESUME_KEYS, Config, compose_and_run, override
+from graphkit.cli.compose import compose_and_run
+from graphkit.cli.settings import RESUME_KEYS, Config, override
 from graphkit.cli.tables import print_metrics
 from graphkit.errors import GraphkitError
-from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, start
+from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, run_config, start
 from graphkit.training.randomness import seed_everything
 
 
@@ -31,6 +32,7 @@ def _train(config: Config, name: str) -> int:
         )
     folder = Path(config["run_dir"]) if config["run_dir"] else _free_folder(name)
     overwrite = bool(config["overwrite"])
+    Run.require_free(folder, overwrite=overwrite)
     seed_everything(config["seed"])
     graph = load_graph(config)
     trainer = start({**config, "run_dir": str(folder)}, graph, folder, overwrite=overwrite)
@@ -40,7 +42,7 @@ def _train(config: Config, name: str) -> int:
 
 def _resume(folder: Path, words: Sequence[str]) -> int:
     run = Run.open(folder)
-    config = run.config
+    config = run_config(run)
     if any(word.startswith("trainer.max_epochs=") for word in words):
         config["trainer"]["max_steps"] = None  # the steps of the first budget would win over the new epochs
     config = override(config, words, allowed=RESUME_KEYS)

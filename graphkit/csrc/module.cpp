@@ -94,6 +94,10 @@ void require_below(const Ids& ids, std::uint64_t size, const char* what) {
                                     std::to_string(i) + " is outside 0 to " + std::to_string(size - 1));
 }
 
+void require_same_size(const Ids& first, const Ids& second) {
+    if (first.size() != second.size()) throw std::invalid_argument("the id arrays have different lengths");
+}
+
 template <class Rel, class Offset>
 nb::tuple build_arrays(Triples triples, std::uint64_t num_entities) {
     IndexArrays<Rel, Offset> built;
@@ -118,6 +122,7 @@ nb::tuple build(Array<std::int64_t, -1, 3> rows, std::uint64_t num_entities, std
 }
 
 nb::tuple neighbors(const Index& index, Ids heads, Ids relations) {
+    require_same_size(heads, relations);
     require_below(heads, index.num_entities(), "entity");
     std::vector<std::int64_t> values, offsets{0};
     {
@@ -134,6 +139,8 @@ nb::tuple neighbors(const Index& index, Ids heads, Ids relations) {
 }
 
 nb::object has_edge(const Index& index, Ids heads, Ids relations, Ids tails) {
+    require_same_size(heads, relations);
+    require_same_size(heads, tails);
     require_below(heads, index.num_entities(), "entity");
     auto found = std::make_shared<std::unique_ptr<bool[]>>(new bool[heads.size()]);
     {

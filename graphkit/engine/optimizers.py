@@ -19,7 +19,7 @@ class RowOptimizer(ABC):
     """The update rule of table rows."""
 
     def __init__(self, *, lr: float, eps: float) -> None:
-        if lr <= 0 or eps < 0:
+        if not (lr > 0 and eps >= 0):
             raise GraphkitError(f"the optimizer has lr={lr} and eps={eps}; lr must be above 0 and eps not below 0")
         self.lr = lr
         self.eps = eps

@@ -22,8 +22,6 @@ class GatheredBatch:
     ids: Tensor | None
     #: float32[U, D], the rows of `ids` as they stood when the batch was delivered
     rows: Tensor
-    #: the table's `updates` before the rows were gathered
-    gathered_at: int
 
     @property
     def number(self) -> int:
@@ -38,8 +36,9 @@ class GatheredBatch:
 class RowPrefetcher:
     """Iterates over batches with their rows, gathering one batch ahead on a thread of its own.
 
-    Rows that the present batch writes are gathered again before the next batch is delivered, so that training with
-    and without prefetching gives the same weights, bit for bit.
+    Rows that the present batch names are gathered again before the next batch is delivered, so that training with and
+    without prefetching gives the same weights, bit for bit: between two deliveries the table may change in those rows
+    only.
 
     Args:
         batches: where batches come from; it is read on the prefetcher's thread.
@@ -51,6 +50,7 @@ class RowPrefetcher:
         self._batches = batches
         self._table = table
         self._all_rows = all_rows
+        self._before: Tensor | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphkit-prefetch")
         self._next: Future[GatheredBatch] = self._thread.submit(self._gather)
 
@@ -59,8 +59,11 @@ class RowPrefetcher:
 
     def __next__(self) -> GatheredBatch:
         ready = self._next.result()
-        if ready.ids is not None:
-            self._table.refresh(ready.ids, ready.rows, ready.gathered_at)
+        # The rows were gathered while the batch before was trained on: those that it may have written are read again.
+        if ready.ids is not None and self._before is not None:
+            stale = torch.isin(ready.ids, self._before).nonzero().squeeze(1)
+            ready.rows[stale] = self._table.gather(ready.ids[stale])
+        self._before = ready.ids
         self._next = self._thread.submit(self._gather)
         return ready
 
@@ -71,7 +74,6 @@ class RowPrefetcher:
     def _gather(self) -> GatheredBatch:
         batch = next(self._batches)
         if self._all_rows:
-            return GatheredBatch(batch, None, self._table.weight, self._table.updates)
-        gathered_at = self._table.updates
+            return GatheredBatch(batch, None, self._table.weight)
         ids = batch.entities()
-        return GatheredBatch(batch, ids, self._table.gather(ids), gathered_at)
+        return GatheredBatch(batch, ids, self._table.gather(ids))

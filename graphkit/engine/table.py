@@ -21,10 +21,6 @@ class EmbeddingTable:
         self.weight = weight
         self.optimizer = optimizer
         self.state = optimizer.new_state(weight) if optimizer is not None else {}
-        #: number of finished updates, and for each row the update that last wrote it: they tell rows that were
-        #: gathered too early from rows that still stand
-        self.updates = 0
-        self._written = torch.zeros(len(weight), dtype=torch.int64)
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -37,22 +33,12 @@ class EmbeddingTable:
         """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
         if self.optimizer is None:
             raise GraphkitError("this table was opened for reading; give it an optimizer to train it")
-        self._written[slice(None) if ids is None else ids] = self.updates + 1
         with torch.no_grad():
             self.optimizer.step(self.weight, self.state, ids, gradient)
-        self.updates += 1
 
-    def refresh(self, ids: Tensor, rows: Tensor, gathered_at: int) -> None:
-        """Gathers again, in place, those of `rows` that an update later than `gathered_at` has written.
-
-        Args:
-            ids: int64[U], the rows that were gathered.
-            rows: float32[U, D], what `gather` gave, perhaps while an update ran.
-            gathered_at: `updates` before that gather began.
-        """
-        stale = (self._written[ids] > gathered_at).nonzero().squeeze(1)
-        if len(stale):
-            rows[stale] = self.gather(ids[stale])
+    def slice(self, start: int, stop: int) -> Tensor:
+        """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
+        return self.weight[start:stop]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""

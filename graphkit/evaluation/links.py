@@ -32,7 +32,7 @@ def link_scorer(model: Model, table: EmbeddingTable, queries: Ids) -> Scorer:
             some = rows[numbers]
             anchors = model.encode(table.gather(some[:, 0])).unsqueeze(1)
             embedded = model.embed(ONE_HOP, anchors, some[:, 1:])
-            return model.score(embedded, model.encode(table.weight[start:stop]))
+            return model.score(embedded, model.encode(table.slice(start, stop)))
 
     return score
 
@@ -65,8 +65,7 @@ def rank_links(
     rows = np.unique(np.concatenate([tails, heads]), axis=0)
     queries, counts = np.unique(rows[:, :2], axis=0, return_counts=True)
     ranked = AnswerLists(np.ascontiguousarray(rows[:, 2]), np.concatenate([[0], np.cumsum(counts)]))
-    filtered = AnswerLists(*graph.answers(queries[:, 0], queries[:, 1], filter_splits))
-    known = _union(ranked, filtered, graph.num_entities)
+    known = AnswerLists(*graph.answers(queries[:, 0], queries[:, 1], filter_splits))
     scorer = link_scorer(model, table, queries)
     ranks = filtered_ranks(scorer, graph.num_entities, ranked, known, scores_at_once=scores_at_once)
     return ranks, torch.from_numpy(queries[:, 1] % 2 == 1)[ranks.query]
@@ -87,7 +86,7 @@ def evaluate_links(
         graph: the graph with its splits.
         model: a trained model.
         table: its entity rows.
-        split: the triples to rank.
+        split: the triples to rank, each once.
         filter_splits: splits whose triples are no competitors.
         limit: rank at most this many triples, a fixed random choice; all by default.
 
@@ -97,9 +96,12 @@ def evaluate_links(
     triples = graph.triples(split)
     if len(triples) == 0:
         raise GraphkitError(f"the graph has no {split} triples to rank; import it with a {split} file or a split")
+    if limit is not None and limit < 1:
+        raise GraphkitError(f"the limit of triples to rank is {limit}, and at least 1 is needed; None ranks all")
     total = len(triples)
     if limit is not None and limit < total:
         triples = triples[np.sort(np.random.default_rng(0).choice(total, size=limit, replace=False))]
+    triples = np.unique(triples, axis=0)
     ranks, is_head = rank_links(graph, model, table, triples, filter_splits=filter_splits)
     protocol: dict[str, object] = {
         "split": split,
@@ -112,13 +114,3 @@ def evaluate_links(
         "entities": graph.num_entities,
     }
     return LinkMetrics.of(ranks, is_head, protocol)
-
-
-def _union(first: AnswerLists, second: AnswerLists, num_entities: int) -> AnswerLists:
-    """Joins two families of lists query by query."""
-    keys = []
-    for lists in (first, second):
-        keys.append(np.repeat(np.arange(len(lists)), np.diff(lists.offsets)) * num_entities + lists.values)
-    joined = np.unique(np.concatenate(keys))
-    counts = np.bincount(joined // num_entities, minlength=len(first))
-    return AnswerLists(joined % num_entities, np.concatenate([[0], np.cumsum(counts)]))

@@ -74,7 +74,8 @@ def filtered_ranks(
         scorer: scores queries 0 to Q-1 against a range of entities.
         num_entities: N.
         ranked: the answers to rank, a list a query.
-        known: all answers of each query, the ranked ones among them; none of these counts as a competitor.
+        known: entities of each query that are filtered out: none of them counts as a competitor, and an answer never
+            competes with itself, whether it is listed here or not.
         scores_at_once: bound on queries x entities that are held.
 
     Raises:
@@ -108,25 +109,31 @@ def _rank_block(
     known_query, known_entity = known.block(start, stop)
     row, entity = ranked.block(start, stop)
     chunks = _Chunks(scorer, queries, num_entities, chunk)
-    known_score, own = torch.empty(len(known_entity)), torch.empty(len(entity))
+    known_score = torch.empty(len(known_entity), dtype=torch.float64)
+    own = torch.empty(len(entity), dtype=torch.float64)
+    known_order, order = _ByEntity(known_entity), _ByEntity(entity)
     for first, scores in chunks:
         if torch.isnan(scores).any():
             bad = start + int(torch.isnan(scores).any(dim=1).nonzero()[0])
             raise GraphkitError(
                 f"the score of query {bad} is not a number; the model has diverged: train again with a lower lr"
             )
-        _pick(scores, first, known_query, known_entity, known_score)
-        _pick(scores, first, row, entity, own)
+        for places, query, entities, out in (
+            (known_order.within(first, scores.shape[1]), known_query, known_entity, known_score),
+            (order.within(first, scores.shape[1]), row, entity, own),
+        ):
+            out[places] = scores[query[places], entities[places] - first].double()
     better, equal = torch.zeros(len(row), dtype=torch.int64), torch.zeros(len(row), dtype=torch.int64)
     step = max(1, scores_at_once // chunk)
     for _, scores in chunks:
         for i in range(0, len(row), step):
             some = slice(i, i + step)
-            rows, threshold = scores[row[some]], own[some].unsqueeze(1)
+            rows, threshold = scores[row[some]], own[some].to(scores.dtype).unsqueeze(1)
             better[some] += (rows > threshold).sum(dim=1)
             equal[some] += (rows == threshold).sum(dim=1)
     known_better, known_equal = _count_known(known_query, known_score, row, own)
-    return better - known_better, equal - known_equal, row + start
+    itself = ~torch.isin(row * num_entities + entity, known_query * num_entities + known_entity)
+    return better - known_better, equal - known_equal - itself.long(), row + start
 
 
 class _Chunks:
@@ -147,10 +154,16 @@ class _Chunks:
             yield first, scores
 
 
-def _pick(scores: Tensor, first: int, query: Tensor, entity: Tensor, out: Tensor) -> None:
-    """Copies the scores of (query, entity) pairs that lie in the chunk into their places of `out`."""
-    inside = ((entity >= first) & (entity < first + scores.shape[1])).nonzero().squeeze(1)
-    out[inside] = scores[query[inside], entity[inside] - first].float()
+class _ByEntity:
+    """Entities in ascending order, so that those of a chunk are found without a pass over all."""
+
+    def __init__(self, entities: Tensor) -> None:
+        self.sorted, self.order = torch.sort(entities, stable=True)
+
+    def within(self, first: int, width: int) -> Tensor:
+        """Returns the places of the entities from `first` to `first + width`."""
+        ends = torch.searchsorted(self.sorted, torch.tensor([first, first + width]))
+        return self.order[ends[0] : ends[1]]
 
 
 def _count_known(known_query: Tensor, known_score: Tensor, row: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

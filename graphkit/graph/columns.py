@@ -59,27 +59,37 @@ def encode_triples(
 
 def _three_columns(triples: Triples, split: str) -> NDArray[Any]:
     """Returns the split as an array [M, 3] of integers or of Python strings."""
-    if isinstance(triples, pa.Table):
-        triples = np.stack([column.to_numpy() for column in triples.columns[:3]], axis=1)
-    elif hasattr(triples, "to_numpy"):
-        triples = triples.to_numpy()[:, :3]
-    elif not isinstance(triples, np.ndarray):
-        triples = np.array([tuple(triple) for triple in triples], dtype=object)
-        if all(isinstance(value, (int, np.integer)) for value in triples.flat):
-            triples = triples.astype(np.int64)
-    if triples.size == 0:
+    table = _as_array(triples)
+    if table.size == 0:
         return np.empty((0, 3), dtype=np.int64)
-    if triples.ndim != 2 or triples.shape[1] != 3:
+    if table.ndim != 2 or table.shape[1] != 3:
         raise GraphkitError(
-            f"the {split} triples have shape {triples.shape}, and (M, 3) with columns head, relation, tail is needed"
+            f"the {split} triples have shape {table.shape}, and (M, 3) with columns head, relation, tail is needed"
         )
-    if triples.dtype.kind in "iu":
-        return triples
-    strings: NDArray[Any] = triples.astype(object)
-    for value in strings.flat:
+    if table.dtype.kind in "iu":
+        return table
+    values: NDArray[Any] = table.astype(object)
+    if all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) for value in values.flat):
+        try:
+            return values.astype(np.int64)
+        except OverflowError:
+            raise GraphkitError(f"the {split} triples have an id beyond 64 bits; number the ids from 0") from None
+    for value in values.flat:
         if not isinstance(value, str):
             raise GraphkitError(
                 f"the {split} triples hold {value!r} of type {type(value).__name__}; heads, relations and tails must "
                 "all be integers or all be strings"
             )
-    return strings
+    return values
+
+
+def _as_array(triples: Triples) -> NDArray[Any]:
+    if isinstance(triples, pa.Table):
+        columns = [column.to_numpy() for column in triples.columns[:3]]
+        return np.stack(columns, axis=1) if columns else np.empty((0, 3))
+    if hasattr(triples, "iloc"):
+        # Only the three columns: another of a different type would turn ids into floats.
+        return np.asarray(triples.iloc[:, :3].to_numpy())
+    if isinstance(triples, np.ndarray):
+        return triples
+    return np.array([tuple(triple) for triple in triples], dtype=object)

@@ -74,14 +74,17 @@ class EdgeIndex:
                 f"a graph of {num_entities} entities and {num_relations} relations is beyond the store's limits "
                 f"of {2**32 - 1} and {2**31 - 1}"
             )
-        require_ids(triples, num_entities, num_relations)
-        *arrays, duplicates = _native.build_index(
-            np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3),
-            num_entities,
-            num_relations,
-            wide_relations=2 * num_relations > 2**16,
-            wide_offsets=2 * len(triples) >= 2**32,
-        )
+        try:
+            *arrays, duplicates = _native.build_index(
+                np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3),
+                num_entities,
+                num_relations,
+                wide_relations=2 * num_relations > 2**16,
+                wide_offsets=2 * len(triples) >= 2**32,
+            )
+        except IndexError:
+            require_ids(triples, num_entities, num_relations, "train")
+            raise
         return cls(EdgeArrays(*arrays), num_relations), duplicates
 
     @property
@@ -164,7 +167,7 @@ class EdgeIndex:
         return np.ascontiguousarray(head), np.ascontiguousarray(relation)
 
 
-def require_ids(triples: Ids, num_entities: int, num_relations: int) -> None:
+def require_ids(triples: Ids, num_entities: int, num_relations: int, split: str) -> None:
     """Makes sure that int64[M, 3] raw triples name entities 0 to N-1 and relations 0 to R-1.
 
     Raises:
@@ -177,6 +180,7 @@ def require_ids(triples: Ids, num_entities: int, num_relations: int) -> None:
     row = int(np.argmax(outside))
     found = tuple(int(value) for value in triples[row])
     raise GraphkitError(
-        f"triple {row} is {found}, outside 0 to {num_entities - 1} for entities and 0 to {num_relations - 1} for "
-        "relations; give num_entities and num_relations that cover all ids, or number the ids from 0"
+        f"the {split} triple {row} is {found}, outside 0 to {num_entities - 1} for entities and 0 to "
+        f"{num_relations - 1} for relations; give num_entities and num_relations that cover all ids, or number the "
+        "ids from 0"
     )

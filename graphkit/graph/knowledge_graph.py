@@ -80,15 +80,15 @@ class KnowledgeGraph:
         parts |= {name: part for name, part in (("valid", valid), ("test", test)) if part is not None}
         encoded = encode_triples(parts, _vocabulary(entities, "entity"), _vocabulary(relations, "relation"))
         ids = encoded.ids
-        size = num_entities or _size(encoded.entities, ids, (0, 2))
-        kinds = num_relations or _size(encoded.relations, ids, (1,))
+        size = _size("entities", num_entities, encoded.entities, ids, (0, 2))
+        kinds = _size("relations", num_relations, encoded.relations, ids, (1,))
         if len(ids["train"]) == 0:
             raise GraphkitError("the training split has no triples; a graph needs at least one")
         index, duplicates = EdgeIndex.build(ids["train"], size, kinds)
         held_out: dict[Split, Ids] = {}
         for split in _HELD_OUT:
-            held_out[split] = ids.get(split, np.empty((0, 3), dtype=np.int64))
-            require_ids(held_out[split], size, kinds)
+            held_out[split] = ids.get(split, np.empty((0, 3), dtype=np.int64)).copy()  # the caller's may change
+            require_ids(held_out[split], size, kinds, split)
         return cls(index, held_out, entities=encoded.entities, relations=encoded.relations, duplicates=duplicates)
 
     @classmethod
@@ -169,7 +169,7 @@ class KnowledgeGraph:
     def answers(self, heads: ArrayLike, relations: ArrayLike, splits: Iterable[Split] = SPLITS) -> tuple[Ids, Ids]:
         """Answers of B one-hop queries in the union of `splits`, in the form of `neighbors`."""
         head, relation = np.broadcast_arrays(as_ids(heads), as_ids(relations))
-        values, queries = [], []
+        values, queries = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         for split in splits:
             found, offsets = self._split_index(split).neighbors(head, relation)
             values.append(found)
@@ -225,10 +225,15 @@ def _vocabulary(labels: Vocabulary | Sequence[str] | None, kind: str) -> Vocabul
     return labels if labels is None or isinstance(labels, Vocabulary) else Vocabulary(labels, kind=kind)
 
 
-def _size(vocabulary: Vocabulary | None, ids: dict[str, Ids], columns: tuple[int, ...]) -> int:
-    if vocabulary is not None:
-        return len(vocabulary)
-    return 1 + max((int(part[:, columns].max()) for part in ids.values() if len(part)), default=-1)
+def _size(
+    what: str, stated: int | None, vocabulary: Vocabulary | None, ids: dict[str, Ids], columns: tuple[int, ...]
+) -> int:
+    if vocabulary is None:
+        largest = max((int(part[:, columns].max()) for part in ids.values() if len(part)), default=-1)
+        return largest + 1 if stated is None else stated
+    if stated is not None and stated != len(vocabulary):
+        raise GraphkitError(f"num_{what} is {stated}, and there are {len(vocabulary)} labels of {what}; leave it out")
+    return len(vocabulary)
 
 
 def _resident(array: NDArray[Any]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphkit.atomic import new_folder
@@ -65,7 +66,7 @@ def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> No
         files: dict[str, dict[str, Any]] = {}
         for name, array in contents.arrays.items():
             path = part / f"{name}.bin"
-            array.tofile(path)
+            _write_array(path, array)
             files[name] = {
                 "file": path.name,
                 "dtype": array.dtype.name,
@@ -81,6 +82,12 @@ def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> No
         (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
 
 
+def _write_array(path: Path, array: NDArray[Any]) -> None:
+    # Not array.tofile: that one ignores a disk that is full when its buffer is flushed.
+    with path.open("wb") as file:
+        file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
 def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
     """Maps a store's arrays.
 
@@ -93,8 +100,8 @@ def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
     """
     header = _read_header(folder)
     files: dict[str, dict[str, Any]] = header["files"]
-    if verify is None:
-        verify = sum((folder / entry["file"]).stat().st_size for entry in _present(folder, files)) <= VERIFY_UP_TO_BYTES
+    size = sum(_size(folder / entry["file"]) for entry in files.values())
+    verify = size <= VERIFY_UP_TO_BYTES if verify is None else verify
     arrays: dict[str, NDArray[Any]] = {}
     vocabularies: dict[str, Vocabulary] = {}
     for name, entry in files.items():
@@ -104,17 +111,19 @@ def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
         if "dtype" in entry:
             arrays[name] = _map_array(path, entry)
         else:
-            vocabularies[name] = Vocabulary.load(path, kind="entity" if name == "entities" else "relation")
+            try:
+                vocabularies[name] = Vocabulary.load(path, kind="entity" if name == "entities" else "relation")
+            except (pa.ArrowInvalid, OSError):
+                raise _damaged(path, "it cannot be read as an Arrow file") from None
     counts = {key: int(header[key]) for key in ("num_entities", "num_relations", "num_edges", "duplicates")}
     checksums = {name: int(entry["crc32"]) for name, entry in files.items()}
     return StoreContents(counts, arrays, vocabularies, checksums, verify)
 
 
-def _present(folder: Path, files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    for entry in files.values():
-        if not (folder / entry["file"]).is_file():
-            raise _damaged(folder / entry["file"], "it is missing")
-    return list(files.values())
+def _size(path: Path) -> int:
+    if not path.is_file():
+        raise _damaged(path, "it is missing")
+    return path.stat().st_size
 
 
 def _read_header(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,18 @@ class Vocabulary:
     Args:
         labels: N distinct labels; an Arrow string array is taken as it is.
         kind: what the labels name, for messages: "entity" or "relation".
+        checked: the labels are known to be distinct, so that mapped ones need not be read.
 
     Raises:
         GraphkitError: a label occurs twice, or is missing (null).
     """
 
-    def __init__(self, labels: pa.Array | Sequence[str], *, kind: str = "entity") -> None:
+    def __init__(self, labels: pa.Array | Sequence[str], *, kind: str = "entity", checked: bool = False) -> None:
         array = labels if isinstance(labels, pa.Array) else pa.array(labels, type=pa.string())
         self.labels: pa.Array = array
         self.kind = kind
+        if checked:
+            return
         if array.null_count:
             raise GraphkitError(f"a vocabulary has an empty {kind} label at id {array.is_null().index(True).as_py()}")
         if pc.count_distinct(array).as_py() != len(array):
@@ -50,7 +52,7 @@ class Vocabulary:
         with pa.memory_map(str(path)) as source:
             column = pa.ipc.open_file(source).read_all().column("label")
         chunks = column.chunks
-        return cls(chunks[0] if len(chunks) == 1 else column.combine_chunks(), kind=kind)
+        return cls(chunks[0] if len(chunks) == 1 else column.combine_chunks(), kind=kind, checked=True)
 
     def save(self, path: Path) -> None:
         """Writes the labels as an Arrow IPC file with the one column ``label``."""
@@ -65,18 +67,14 @@ class Vocabulary:
         """Returns the label of id `i`."""
         return str(self.labels[i].as_py())
 
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {label: i for i, label in enumerate(self.labels.to_pylist())}
-
     def id(self, label: str) -> int:
         """Returns the id of `label`.
 
         Raises:
             GraphkitError: no such label; the nearest spellings are named.
         """
-        found = self._ids.get(label)
-        if found is None:
+        found = int(pc.index(self.labels, pa.scalar(label, self.labels.type)).as_py())
+        if found < 0:
             raise self._unknown(label)
         return found
 

@@ -34,6 +34,8 @@ class Model(nn.Module, ABC):
 
     #: whether `score` is a matrix product, so that scoring all entities is cheap
     dot_product: ClassVar[bool] = False
+    #: weight of the N3 penalty that the model is usually trained with
+    default_n3: ClassVar[float] = 0.0
 
     relations: nn.Parameter
 
@@ -81,7 +83,7 @@ class Model(nn.Module, ABC):
         """
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Turns table rows [U, dim] into what is scored; plain tables need nothing, encoders pass messages here."""
+        """Turns table rows [U, dim] into what is scored: the rows themselves, unless a model computes on them."""
         return rows
 
     def embed(self, structure: Structure, anchors: Tensor, relations: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ class Model(nn.Module, ABC):
             relations: int64[B, relations of the structure], directed.
 
         Returns:
-            float32[B, D].
+            float32[B, W]: queries, in whatever width and form the model's `score` takes.
 
         Raises:
             GraphkitError: the model cannot embed this structure.

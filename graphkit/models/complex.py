@@ -24,6 +24,7 @@ class ComplEx(Model):
     """
 
     dot_product = True
+    default_n3 = 0.02
 
     def __init__(
         self, num_relations: int, *, dim: int = 200, init_scale: float = 1e-3, reciprocal: bool = True
@@ -31,7 +32,7 @@ class ComplEx(Model):
         super().__init__(num_relations, dim=dim, reciprocal=reciprocal)
         if dim % 2:
             raise GraphkitError(f"model.dim is {dim}, and a complex row needs an even number of reals; give {dim + 1}")
-        if init_scale <= 0:
+        if not init_scale > 0:
             raise GraphkitError(f"model.init_scale is {init_scale}, and a number above 0 is needed")
         self.init_scale = init_scale
         self.relations = nn.Parameter(torch.empty(self.relation_rows, dim))

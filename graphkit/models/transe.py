@@ -32,7 +32,7 @@ class TransE(Model):
         super().__init__(num_relations, dim=dim, reciprocal=reciprocal)
         if norm not in (1, 2):
             raise GraphkitError(f"model.norm is {norm}, and 1 or 2 is needed")
-        if margin <= -2:
+        if not margin > -2:
             raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
         self.margin = margin
         self.norm = norm

@@ -35,6 +35,8 @@ class Segment:
 class QueryBatch:
     """B queries in segments by structure; lane b of every tensor belongs to the same query.
 
+    Segments stand in the order of their lanes, without gaps: joining them gives the batch.
+
     Negatives come in three forms: none (a loss over all entities needs none), own (``negatives`` is ``[B, K]``), or
     shared by the batch (``negatives`` is ``[K]``). Where there are negatives, ``mask`` says which are verified: a
     masked-in negative is never an answer of its query in the graph that the sampler draws from.

@@ -1,6 +1,6 @@
 """Training: the trainer, its tasks, and the folder of a run."""
 
-from graphkit.training.assembly import Trained, assemble, build, load_graph, load_trained, resume, start
+from graphkit.training.assembly import Trained, assemble, load_graph, load_trained, resume, run_config, start
 from graphkit.training.links import LinkTask
 from graphkit.training.run import Run
 from graphkit.training.task import Task
@@ -15,9 +15,9 @@ __all__ = [
     "Trained",
     "Trainer",
     "assemble",
-    "build",
     "load_graph",
     "load_trained",
     "resume",
+    "run_config",
     "start",
 ]

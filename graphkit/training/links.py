@@ -10,8 +10,8 @@ from torch import Tensor
 
 from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher
 from graphkit.errors import GraphkitError
-from graphkit.evaluation import evaluate_links
-from graphkit.graph import KnowledgeGraph
+from graphkit.evaluation import LinkMetrics, evaluate_links
+from graphkit.graph import KnowledgeGraph, Split
 from graphkit.losses import Loss, Softmax
 from graphkit.models import Model
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
@@ -34,7 +34,7 @@ class LinkTask:
         optimizer: for the rows of a fresh table and the model's parameters, by default `Adagrad`.
         seed: of fresh values.
         n3: weight λ of the nuclear 3-norm (Lacroix et al., ICML 2018): λ/B Σ |x|³ over the anchors, relations and
-            answers of the batch.
+            answers of the batch; by default the model's own (`Model.default_n3`).
         weighting: "none", or "answers": queries weigh (4 + answers)^-1/2 (Ren and Leskovec, NeurIPS 2020).
         precision: of the matrix products of scores in training: "fp32", or "bf16" (factors and logits are rounded,
             sums are accumulated in fp32); weights, losses and evaluation are fp32.
@@ -54,12 +54,13 @@ class LinkTask:
         loss: Loss | None = None,
         optimizer: RowOptimizer | None = None,
         seed: int = 0,
-        n3: float = 0.01,
+        n3: float | None = None,
         weighting: Literal["none", "answers"] = "none",
         precision: Precision = "fp32",
         validation_triples: int | None = 1000,
     ) -> None:
-        if n3 < 0:
+        n3 = model.default_n3 if n3 is None else n3
+        if not n3 >= 0:
             raise GraphkitError(f"task.n3 is {n3}, and 0 (no penalty) or more is needed")
         if weighting not in ("none", "answers"):
             raise GraphkitError(f"task.weighting is {weighting!r}, and none or answers is needed")
@@ -107,14 +108,13 @@ class LinkTask:
         """Ranks the validation triples, filtered, both sides; empty when the graph has none."""
         if len(self.graph.triples("valid")) == 0:
             return {}
-        metrics = evaluate_links(self.graph, self.model, self.table, split="valid", limit=self.validation_triples)
-        return metrics.mean
+        return self._evaluate("valid", self.validation_triples).mean
 
     def measure(self) -> dict[str, Any]:
         """Ranks the test triples, filtered, both sides; empty when the graph has none."""
         if len(self.graph.triples("test")) == 0:
             return {}
-        measured = evaluate_links(self.graph, self.model, self.table, split="test")
+        measured = self._evaluate("test", None)
         return {"test": measured.to_json(), "protocol": measured.protocol}
 
     def state_dict(self) -> dict[str, Any]:
@@ -139,6 +139,13 @@ class LinkTask:
         if self._feed is not None:
             self._feed.close()
         self.sampler.close()
+
+    def _evaluate(self, split: Split, limit: int | None) -> LinkMetrics:
+        self.model.eval()
+        try:
+            return evaluate_links(self.graph, self.model, self.table, split=split, limit=limit)
+        finally:
+            self.model.train()
 
     def _backward(self, batch: GatheredBatch, rows: Tensor) -> float:
         """Adds the gradients of the batch to `rows` and to the model's parameters; returns the loss."""
@@ -188,7 +195,8 @@ class LinkTask:
         places = batch.locate(drawn if batch.batch.shared else drawn[lanes])
         positive = self.model.score(queries, encoded[positives].unsqueeze(1)).squeeze(1)
         negative = self.model.score(queries, encoded[places])
-        return self.loss.sampled(positive.float(), negative.float(), mask[lanes], len(self.table))
+        population = (len(self.table) - batch.batch.answer_counts[lanes]).float()
+        return self.loss.sampled(positive.float(), negative.float(), mask[lanes], population)
 
     def _weights(self, batch: QueryBatch) -> Tensor:
         """Returns float[B] weights of the queries that sum to 1."""

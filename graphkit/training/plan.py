@@ -1,6 +1,7 @@
-"""The settings that a user left open, decided from the size of the graph alone, so that a run repeats.
+"""The settings that a user left open, decided from the size of the graph, so that a run repeats.
 
-Costs are counted in floating-point operations, never in minutes: the same graph gives the same plan on any machine.
+Costs are counted in floating-point operations, never in minutes: the same graph gives the same plan on any machine,
+but for the number of threads, which are at most the processors at hand.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from graphkit.models import Model
 #: the passes over the logits included.
 WORK_FLOP = 4.5e13
 #: A loss over all entities is taken where the work allows at least so many epochs of it.
-FULL_EPOCHS = 5
+FULL_EPOCHS = 3
 #: More epochs than this are left to the user: early stopping ends most runs before.
 MOST_EPOCHS = 200
 #: Steps of a run on a graph so small that its epochs are a few batches.
 LEAST_STEPS = 2000
 #: Candidates that share a batch where scoring all entities is too much.
 SHARED_CANDIDATES = 2048
+#: What a distance costs, in time, against a product of the same width: it has no fast matrix form.
+DISTANCE_COST = 15
+#: Checkpoints and log entries are no further apart than that many steps, however long an epoch is.
+CHECKPOINT_STEPS = 2000
+LOG_STEPS = 500
 #: A step below this work is quicker on one thread: handing parts of it to another costs more than it saves.
 ONE_THREAD_FLOP = 1e9
 #: Validations in a run whose epochs are shorter than that.
@@ -37,82 +43,81 @@ OPEN_TRAINER_SETTINGS = ("max_steps", "max_epochs", "validate_every", "checkpoin
 
 @dataclass(frozen=True)
 class Plan:
-    """How a graph is trained on where nothing is said."""
+    """How a graph is trained on: what was given, and what was decided."""
 
     mode: str
     batch_size: int
     negatives: int
     epochs: int
+    #: operations of a step
+    step_flop: float
 
 
-def make_plan(graph: KnowledgeGraph, model: Model, *, full: bool) -> Plan:
-    """Chooses negatives, batch size and epochs.
+def make_plan(
+    graph: KnowledgeGraph,
+    model: Model,
+    *,
+    full: bool,
+    mode: str | None = None,
+    batch_size: int | None = None,
+    negatives: int | None = None,
+) -> Plan:
+    """Chooses what is not given of negatives and batch size, and then the number of epochs.
 
     Args:
         graph: its numbers of entities and edges decide.
         model: its width, and whether it scores by matrix products.
         full: whether the loss can be taken over all entities.
+        mode: of the sampler, where given.
+        batch_size: where given.
+        negatives: where given.
     """
     queries = 2 * graph.num_edges
     # Six operations a real: a product forward, and two backward.
-    per_candidate = 6.0 * model.dim * queries
-    full_epochs = WORK_FLOP / (per_candidate * graph.num_entities)
-    least_epochs = math.ceil(LEAST_STEPS * 64 / queries)
-    batch_size = min(1024, max(64, 2 ** round(math.log2(max(queries, 2) / 128))))
-    if full and model.dot_product and full_epochs >= FULL_EPOCHS:
-        return Plan("none", batch_size, 0, max(least_epochs, min(MOST_EPOCHS, int(full_epochs))))
-    candidates = min(SHARED_CANDIDATES, graph.num_entities)
-    epochs = min(MOST_EPOCHS, max(1, int(WORK_FLOP / (per_candidate * candidates))))
-    return Plan("shared", batch_size, candidates, max(least_epochs, epochs))
+    per_candidate = 6.0 * model.dim * (1 if model.dot_product else DISTANCE_COST)
+    if mode is None:
+        affordable = WORK_FLOP / (per_candidate * queries * graph.num_entities) >= FULL_EPOCHS
+        mode = "none" if full and model.dot_product and affordable else "shared"
+    if batch_size is None:
+        batch_size = min(1024, max(64, 2 ** round(math.log2(max(queries, 2) / 128))))
+    if negatives is None:
+        negatives = 0 if mode == "none" else min(SHARED_CANDIDATES, graph.num_entities)
+    per_query = per_candidate * (graph.num_entities if mode == "none" else negatives)
+    epochs = min(MOST_EPOCHS, int(WORK_FLOP / (per_query * queries)))
+    least = math.ceil(LEAST_STEPS * 64 / queries) if queries < LEAST_STEPS * 64 else 1
+    return Plan(mode, batch_size, negatives, max(least, epochs), per_query * batch_size)
 
 
 def complete(config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, full: bool) -> dict[str, Any]:
-    """Returns the configuration with every open (null) setting of sampler and trainer filled in.
+    """Returns the configuration with every open (null) setting of task, sampler and trainer filled in.
 
     Raises:
         GraphkitError: the budget or the batch size is not positive.
     """
-    plan = make_plan(graph, model, full=full)
-    sampler, trainer = dict(config["sampler"]), dict(config["trainer"])
-    if sampler["mode"] is None:
-        sampler["mode"] = plan.mode
-    if sampler["batch_size"] is None:
-        sampler["batch_size"] = plan.batch_size
-    if sampler["negatives"] is None:
-        sampler["negatives"] = (
-            0 if sampler["mode"] == "none" else plan.negatives or min(SHARED_CANDIDATES, graph.num_entities)
-        )
-    trainer |= _schedule(trainer, sampler["batch_size"], graph, plan)
+    given = {key: config["sampler"][key] for key in OPEN_SAMPLER_SETTINGS}
+    if given["batch_size"] is not None and given["batch_size"] < 1:
+        raise GraphkitError(f"sampler.batch_size is {given['batch_size']}, and at least 1 is needed")
+    plan = make_plan(graph, model, full=full, **given)
+    sampler = {**config["sampler"], **{key: getattr(plan, key) for key in OPEN_SAMPLER_SETTINGS}}
+    trainer = {**config["trainer"], **_schedule(config["trainer"], graph, plan)}
     if trainer["threads"] is None:
-        candidates = graph.num_entities if sampler["mode"] == "none" else sampler["negatives"]
-        work = 6.0 * model.dim * sampler["batch_size"] * candidates
-        trainer["threads"] = 1 if work < ONE_THREAD_FLOP else (os.cpu_count() or 1)
+        trainer["threads"] = 1 if plan.step_flop < ONE_THREAD_FLOP else len(os.sched_getaffinity(0))
     return {**config, "sampler": sampler, "trainer": trainer}
 
 
-def _schedule(trainer: dict[str, Any], batch_size: int, graph: KnowledgeGraph, plan: Plan) -> dict[str, int]:
+def _schedule(trainer: dict[str, Any], graph: KnowledgeGraph, plan: Plan) -> dict[str, int]:
     """Returns the keys of `Schedule` that the configuration leaves open, as steps."""
-    steps, epochs = trainer["max_steps"], trainer["max_epochs"]
     for name in ("max_steps", "max_epochs"):
         if trainer[name] is not None and trainer[name] <= 0:
             raise GraphkitError(f"trainer.{name} is {trainer[name]}, and a number above 0 is needed")
-    if batch_size < 1:
-        raise GraphkitError(f"sampler.batch_size is {batch_size}, and at least 1 is needed")
-    per_epoch = 2 * graph.num_edges / batch_size
-    if steps is None:
-        steps = math.ceil((plan.epochs if epochs is None else epochs) * per_epoch)
-    validate_every = trainer["validate_every"]
-    if validate_every is None:
-        validate_every = min(steps, max(math.ceil(per_epoch), math.ceil(steps / VALIDATIONS)))
-    checkpoint_every = trainer["checkpoint_every"]
-    if checkpoint_every is None:
-        checkpoint_every = max(1, validate_every)
-    log_every = trainer["log_every"]
-    if log_every is None:
-        log_every = max(1, validate_every // 4)
+    epochs = plan.epochs if trainer["max_epochs"] is None else trainer["max_epochs"]
+    given = {key: value for key, value in trainer.items() if value is not None}
+    steps = given.get("max_steps", math.ceil(epochs * 2 * graph.num_edges / plan.batch_size))
+    validate_every = given.get("validate_every", math.ceil(steps / VALIDATIONS))
+    often = max(1, validate_every)
     return {
         "max_steps": steps,
         "validate_every": validate_every,
-        "checkpoint_every": checkpoint_every,
-        "log_every": log_every,
+        "checkpoint_every": given.get("checkpoint_every", min(often, CHECKPOINT_STEPS)),
+        "log_every": given.get("log_every", min(max(1, often // 4), LOG_STEPS)),
     }

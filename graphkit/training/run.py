@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,24 @@ class Run:
             GraphkitError: the folder exists, or cannot be written.
         """
         goal = Path(folder)
+        cls.require_free(goal, overwrite=overwrite)
+        with new_folder(goal, overwrite=overwrite) as part:
+            (part / CONFIG).write_text(
+                yaml.safe_dump(config or {}, sort_keys=False, allow_unicode=True), encoding="utf-8"
+            )
+            (part / "environment.json").write_text(json.dumps(_environment(graph), indent=2), encoding="utf-8")
+            (part / "checkpoints").mkdir()
+            if graph is not None:
+                _save_vocabulary(part / "vocabulary", graph)
+        return cls(goal)
+
+    @staticmethod
+    def require_free(goal: Path, *, overwrite: bool) -> None:
+        """Makes sure that a run may be made there, before anything is computed for it.
+
+        Raises:
+            GraphkitError: the folder exists and `overwrite` is false, or it is no run.
+        """
         if goal.exists() and not overwrite:
             raise GraphkitError(
                 f"the run folder {goal} exists already; resume it with graphkit train resume={goal}, choose another "
@@ -71,15 +90,6 @@ class Run:
                 f"{goal} exists and is no run folder (it has no {CONFIG}), so overwrite=true does not replace it; "
                 "choose another run_dir"
             )
-        with new_folder(goal, overwrite=overwrite) as part:
-            (part / CONFIG).write_text(
-                yaml.safe_dump(config or {}, sort_keys=False, allow_unicode=True), encoding="utf-8"
-            )
-            (part / "environment.json").write_text(json.dumps(_environment(graph), indent=2), encoding="utf-8")
-            (part / "checkpoints").mkdir()
-            if graph is not None:
-                _save_vocabulary(part / "vocabulary", graph)
-        return cls(goal)
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -161,8 +171,8 @@ class Run:
 
     def checkpoint_steps(self) -> list[int]:
         """Returns the steps of which a whole checkpoint exists, ascending."""
-        names = [path.name for path in (self.folder / "checkpoints").glob("step-*")]
-        return sorted(int(name.removeprefix("step-")) for name in names)
+        names = [re.fullmatch(r"step-(\d+)", path.name) for path in (self.folder / "checkpoints").iterdir()]
+        return sorted(int(name[1]) for name in names if name is not None)
 
     def save_checkpoint(self, step: int, state: State, *, keep: Callable[[list[int]], set[int]]) -> None:
         """Saves a checkpoint, then removes those older ones that `keep` does not return."""

@@ -42,6 +42,8 @@ class Schedule:
     #: save every so many steps; each validation and the last step are saved in any case
     checkpoint_every: int = 1000
     log_every: int = 100
+    #: the validation metric that says which checkpoint is best; larger is better
+    monitor: str = "mrr"
     #: stop after so many validations without a better one; 0 = train to the end
     patience: int = 0
     #: newest checkpoints to keep, beside the best
@@ -121,11 +123,14 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; a checkpoint of the last finished step was saved.
         """
         schedule, progress = self.schedule, self.progress
-        if schedule.threads is not None:
-            torch.set_num_threads(schedule.threads)
-        with MemoryWatch() as memory, self._signals(), TrainingProgress(schedule.max_steps, progress.step) as shown:
-            batches = iter(self.task.batches())
+        with (
+            MemoryWatch() as memory,
+            self._signals(),
+            _threads(schedule.threads),
+            TrainingProgress(schedule.max_steps, progress.step) as shown,
+        ):
             try:
+                batches = iter(self.task.batches())
                 while progress.step < schedule.max_steps and not self._out_of_patience():
                     self._advance(batches, shown)
                     if self._signal is not None:
@@ -141,12 +146,14 @@ class Trainer:
         """Measures the best weights and writes metrics.json.
 
         Returns:
-            What the task measured, and ``train``: steps, times in seconds, throughput and peak memory.
+            What the task measured, and ``train``: steps, times of the steps in seconds (validation is not in them),
+            throughput, and the peak memory of `fit`.
         """
         progress = self.progress
         best = self.run.best_step()
-        state = self.run.load_checkpoint(best)
-        self.task.load_state_dict({key: state[key] for key in state if key not in ("trainer", "random")})
+        if best != progress.step:
+            state = self.run.load_checkpoint(best)
+            self.task.load_state_dict({key: state[key] for key in state if key not in ("trainer", "random")})
         train = {
             "steps": progress.step,
             "best_step": best,
@@ -187,11 +194,19 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         progress, metrics = self.progress, self.task.validate()
-        if "mrr" in metrics:
+        if metrics:
+            score = self._monitored(metrics)
             progress.validations_since_best += 1
-            if metrics["mrr"] > progress.best:
-                progress.best, progress.best_step, progress.validations_since_best = metrics["mrr"], progress.step, 0
+            if score > progress.best:
+                progress.best, progress.best_step, progress.validations_since_best = score, progress.step, 0
         return {f"valid/{name}": value for name, value in metrics.items()}
+
+    def _monitored(self, metrics: dict[str, float]) -> float:
+        if self.schedule.monitor not in metrics:
+            raise GraphkitError(
+                f"trainer.monitor is {self.schedule.monitor}, and validation gives {', '.join(metrics)}; name one"
+            )
+        return metrics[self.schedule.monitor]
 
     def _out_of_patience(self) -> bool:
         return 0 < self.schedule.patience <= self.progress.validations_since_best
@@ -228,6 +243,7 @@ class Trainer:
             for handled in previous:
                 signal.signal(handled, previous[handled])
 
+        self._signal = None
         numbers = (signal.SIGINT, signal.SIGTERM)
         previous = {number: signal.signal(number, note) for number in numbers}
         try:
@@ -235,3 +251,14 @@ class Trainer:
         finally:
             for number in numbers:
                 signal.signal(number, previous[number])
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Lets torch compute with so many threads while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -236,7 +236,7 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         ),
         (
             ["model._target_=os.system"],
-            "the target os.system is outside of graphkit., torch.optim.; a configuration can run any code it names, so "
+            "the target os.system is outside of graphkit.; a configuration can run any code it names, so "
             "say allow_targets=[os.] if you trust it",
         ),
         (
@@ -476,7 +476,7 @@ def test_disk_full_in_mid_save(here: Path, capsys: pytest.CaptureFixture[str], m
     assert ended.value.code == 2
     assert sentence == (
         "graphkit: run/checkpoints/step-00000005 was not written: the disk is full; what stood there before is "
-        "untouched; free some space and run the same command again"
+        "untouched; free some space and try again"
     )
     assert tree(Path("run/checkpoints")) == before
     monkeypatch.undo()

@@ -13,12 +13,14 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from strategies import random_graph
 
-from graphkit.cli.compose import RunConfig, conf_folder, to_plain
+from graphkit.cli.complaints import RunConfig
+from graphkit.cli.compose import to_plain
+from graphkit.cli.settings import conf_folder
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.samplers import SamplerOptions
 from graphkit.training import Schedule, start
-from graphkit.training.assembly import _resolve
+from graphkit.training.targets import _resolve
 
 GROUPS = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
 FILES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]

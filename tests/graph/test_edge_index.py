@@ -168,7 +168,7 @@ def test_a_triple_out_of_range_is_named_with_its_row(bad: tuple[int, int, int]) 
     with pytest.raises(GraphkitError) as error:
         EdgeIndex.build(as_array([(0, 0, 1), bad, (9, 9, 9)]), 3, 2)
     assert str(error.value) == (
-        f"triple 1 is {bad}, outside 0 to 2 for entities and 0 to 1 for relations; give num_entities and "
+        f"the train triple 1 is {bad}, outside 0 to 2 for entities and 0 to 1 for relations; give num_entities and "
         "num_relations that cover all ids, or number the ids from 0"
     )
 

@@ -62,14 +62,16 @@ class OrderedStream {
     // The next batch; waits until it is made. Rethrows what `fill` threw.
     std::shared_ptr<const Buffer> next() {
         std::unique_lock lock(mutex_);
+        // Another consumer may take the slot that this one began to wait for: which slot is next is asked each time.
+        ready_.wait(lock, [&] { return slots_[delivered_ % slots_.size()].done; });
         Slot& slot = slots_[delivered_ % slots_.size()];
-        ready_.wait(lock, [&] { return slot.done; });
         if (slot.error) std::rethrow_exception(slot.error);
         auto batch = std::exchange(slot.batch, nullptr);
         slot.done = false;
         ++delivered_;
         lock.unlock();
         room_.notify_one();
+        ready_.notify_all();  // the slot after it may be filled already
         return batch;
     }
 
@@ -89,8 +91,9 @@ class OrderedStream {
                 if (!room_.wait(lock, stop, has_room) || stop.stop_requested()) return;
                 number = claimed_++;
             }
-            Slot made{.done = true, .batch = pool_->take(), .error = nullptr};
+            Slot made{.done = true, .batch = nullptr, .error = nullptr};
             try {
+                made.batch = pool_->take();
                 fill_(number, *made.batch);
             } catch (...) {
                 made.error = std::current_exception();
@@ -99,7 +102,7 @@ class OrderedStream {
                 const std::scoped_lock lock(mutex_);
                 slots_[number % slots_.size()] = std::move(made);
             }
-            ready_.notify_one();
+            ready_.notify_all();
         }
     }
 

@@ -1,0 +1,80 @@
+"""Settings without Hydra: where the YAML lies, and ``key=value`` words on the configuration of a run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graphkit.errors import GraphkitError, did_you_mean
+
+Config = dict[str, Any]
+
+#: What a resumed run may change: how long it goes on, with how many threads, and where its graph lies now. Another
+#: number of threads may change the last bits of sums.
+RESUME_KEYS = (
+    "trainer.max_steps",
+    "trainer.max_epochs",
+    "trainer.patience",
+    "trainer.keep",
+    "trainer.threads",
+    "graph.path",
+    "allow_targets",
+)
+
+
+def conf_folder() -> Path:
+    """Returns the folder of the YAML files: graphkit/conf in a wheel, conf/ beside the package in a checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise GraphkitError(
+        f"the configuration folder is missing: neither {package / 'conf'} nor {package.parent / 'conf'}"
+    )
+
+
+def config_folders(words: Sequence[str]) -> list[Path]:
+    """Returns the folder of the YAML files, and the one that ``--config-dir`` adds."""
+    added = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    added += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
+    return [conf_folder(), *(Path(folder).absolute() for folder in added)]
+
+
+def override(config: Config, words: Sequence[str], *, allowed: Sequence[str]) -> Config:
+    """Returns a run's configuration with ``key=value`` words applied; values are YAML.
+
+    Raises:
+        GraphkitError: a word is no setting, its key is not allowed or its value cannot be read.
+    """
+    changed = copy.deepcopy(config)
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not separator:
+            raise GraphkitError(f"{word!r} is no setting; write key=value")
+        if key not in allowed:
+            raise GraphkitError(
+                f"{key!r} cannot be set here{did_you_mean(key, allowed)}; settings: {', '.join(allowed)}"
+            )
+        *path, last = key.split(".")
+        part = changed
+        for name in path:
+            part = part[name]
+        try:
+            part[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise GraphkitError(f"{key} is {value!r}, which is no value; write it as in YAML") from None
+    return changed
+
+
+def flat_keys(config: Config, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted names of all settings."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from flat_keys(value, f"{prefix}{key}.")
+        elif key != "_target_":
+            yield f"{prefix}{key}"
