@@ -94,8 +94,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_folder(old: Path, code: 
         (part / "file").write_text("half")
         raise OSError(code, os.strerror(code))
     assert str(error.value) == (
-        f"{old} was not written: the disk is full; what stood there before is untouched; free some space and run the "
-        "same command again"
+        f"{old} was not written: the disk is full; what stood there before is untouched; free some space and try again"
     )
     assert tree(old.parent) == {"goal/deep/file": "old"}
 

@@ -220,8 +220,7 @@ def test_a_full_disk_in_mid_save_leaves_the_older_checkpoint(saved: Path, monkey
     with pytest.raises(GraphkitError) as error:
         save_checkpoint(goal, STATE)
     assert str(error.value) == (
-        f"{goal} was not written: the disk is full; what stood there before is untouched; free some space and run the "
-        "same command again"
+        f"{goal} was not written: the disk is full; what stood there before is untouched; free some space and try again"
     )
     assert len(written) == 1
     assert [path.name for path in saved.parent.iterdir()] == ["step-1"]

@@ -26,6 +26,8 @@ MOST_EPOCHS = 200
 LEAST_STEPS = 2000
 #: Candidates that share a batch where scoring all entities is too much.
 SHARED_CANDIDATES = 2048
+#: Epochs longer than that are validated within.
+VALIDATION_STEPS = 1000
 #: What a distance costs, in time, against a product of the same width: it has no fast matrix form.
 DISTANCE_COST = 15
 #: Checkpoints and log entries are no further apart than that many steps, however long an epoch is.
@@ -113,7 +115,9 @@ def _schedule(trainer: dict[str, Any], graph: KnowledgeGraph, plan: Plan) -> dic
     epochs = plan.epochs if trainer["max_epochs"] is None else trainer["max_epochs"]
     given = {key: value for key, value in trainer.items() if value is not None}
     steps = given.get("max_steps", math.ceil(epochs * 2 * graph.num_edges / plan.batch_size))
-    validate_every = given.get("validate_every", math.ceil(steps / VALIDATIONS))
+    # An epoch apart, so that a small graph is not validated after every batch; but not a long one.
+    epoch = min(math.ceil(2 * graph.num_edges / plan.batch_size), VALIDATION_STEPS, steps)
+    validate_every = given.get("validate_every", max(epoch, math.ceil(steps / VALIDATIONS)))
     often = max(1, validate_every)
     return {
         "max_steps": steps,

@@ -171,7 +171,7 @@ class Run:
 
     def checkpoint_steps(self) -> list[int]:
         """Returns the steps of which a whole checkpoint exists, ascending."""
-        names = [re.fullmatch(r"step-(\d+)", path.name) for path in (self.folder / "checkpoints").iterdir()]
+        names = [re.fullmatch(r"step-(\d+)", path.name) for path in (self.folder / "checkpoints").glob("step-*")]
         return sorted(int(name[1]) for name in names if name is not None)
 
     def save_checkpoint(self, step: int, state: State, *, keep: Callable[[list[int]], set[int]]) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from graphkit.cli.main import main
 from graphkit.graph.store import _seal as seal_of_store
+from graphkit.training import Run
 
 TRIPLES = [(f"n{i}", name, f"n{(i + jump) % 12}") for i in range(12) for name, jump in (("next", 1), ("likes", 5))]
 TSV = "".join("\t".join(triple) + "\n" for triple in TRIPLES)
@@ -203,7 +205,7 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         (["optimizer.lr=abc"], "optimizer.lr is 'abc', and a number is needed"),
         (["optimizer.lr=0"], "the optimizer has lr=0 and eps=1e-10; lr must be above 0 and eps not below 0"),
         (["task.n3=-1"], "task.n3 is -1, and 0 (no penalty) or more is needed"),
-        (["task.n3=much"], "task.n3 is 'much', and a number is needed"),
+        (["task.n3=much"], "task.n3 is 'much', and a number or null is needed"),
         (["task.weighting=degree"], "task.weighting is 'degree', and none or answers is needed"),
         (["task.validation_triples=few"], "task.validation_triples is 'few', and a whole number or null is needed"),
         (["sampler.mode=many"], "mode is 'many', and one of none, own, shared is needed"),
@@ -243,10 +245,22 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
             ["model._target_=graphkit.models.Complx"],
             "the target graphkit.models.Complx does not exist; check its spelling and that its package is installed",
         ),
-        (["model._target_=graphkit.losses.Softmax"], "model has no setting 'dim'; settings: none"),
+        (
+            ["model._target_=graphkit.losses.Softmax"],
+            "model._target_ is graphkit.losses.Softmax, which makes no Model; choose model=NAME",
+        ),
         (
             ["loss._target_=graphkit.models.ComplEx"],
-            "loss cannot be made by graphkit.models.ComplEx: missing a required argument: 'num_relations'; ",
+            "loss._target_ is graphkit.models.ComplEx, which makes no Loss; choose loss=NAME",
+        ),
+        # Graphkit's own modules lead to others, and its functions write files: neither is within reach.
+        (
+            ["graph._target_=graphkit.training.run.subprocess.run"],
+            "the target graphkit.training.run.subprocess.run does not exist",
+        ),
+        (
+            ["graph._target_=graphkit.atomic.write_text"],
+            "graph._target_ is graphkit.atomic.write_text, which makes no KnowledgeGraph; choose graph=NAME",
         ),
     ],
 )
@@ -389,14 +403,22 @@ def test_run_that_is_none(fails: Fails, here: Path, verb: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.json"])
 def test_damaged_checkpoint(fails: Fails, here: Path, name: str) -> None:
-    folder = Path("run/checkpoints/step-00000004")
-    damage(folder / name)
-    for verb in verbs_on_the_graph()[1:]:
+    newest = Path("run/checkpoints/step-00000004")
+    best = Path(f"run/checkpoints/step-{Run.open('run').best_step():08d}")
+    for folder in {newest, best}:
+        damage(folder / name)
+    for verb, folder in zip(verbs_on_the_graph()[1:], (newest, best, best), strict=True):
+        # Which checkpoint is the best stands in the state of the newest.
+        read = newest if name == "state.json" else folder
         assert fails(*verb) == (
-            f"{folder / name} is damaged: it differs from what was saved; remove {folder} and resume from an earlier "
-            "one"
+            f"{read / name} is damaged: it differs from what was saved; remove {read} and resume from an earlier one"
         )
-    shutil.rmtree(folder)  # the advice works
+
+
+def test_advice_on_a_damaged_checkpoint_works(here: Path) -> None:
+    newest = Path("run/checkpoints/step-00000004")
+    damage(newest / "state.json")
+    shutil.rmtree(newest)
     succeed("train", "resume=run")
     assert sorted(path.name for path in Path("run/checkpoints").iterdir())[-1] == "step-00000004"
 
@@ -434,7 +456,7 @@ def test_what_a_resumed_run_may_not_change(fails: Fails, here: Path, words: list
 
 def test_evaluation_takes_settings_of_the_graph_alone(fails: Fails, here: Path) -> None:
     assert fails("evaluate", "run", "model.dim=16") == (
-        "'model.dim' cannot be set here; settings: graph.path, graph.resident, graph.verify"
+        "'model.dim' cannot be set here; settings: graph.path, graph.resident, graph.verify, allow_targets"
     )
     assert fails("evaluate", "run", "fast") == "'fast' is no setting; write key=value"
     assert fails("evaluate", "run", "graph.path=nowhere").startswith("nowhere is no graph store: it has no graph.json")
@@ -499,3 +521,13 @@ def test_verbs_and_options_that_are_none(capsys: pytest.CaptureFixture[str], wor
     error = capsys.readouterr().err
     assert ended.value.code == 2
     assert error.startswith("usage: graphkit") and "error: " in error
+
+
+def test_a_run_from_somebody_else_runs_none_of_their_code(fails: Fails, here: Path) -> None:
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    config["allow_targets"] = ["os."]
+    config["graph"] = {"_target_": "os.mkdir", "path": "hacked"}
+    Path("run/config.yaml").write_text(yaml.safe_dump(config))
+    for verb in verbs_on_the_graph()[1:]:
+        assert fails(*verb).startswith("the target os.mkdir is outside of graphkit.; ")
+    assert not Path("hacked").exists()

@@ -22,14 +22,11 @@ def test_gathered_rows_are_a_copy() -> None:
     assert len(kept) == 4
 
 
-def test_an_update_takes_a_step_of_the_optimizer_and_counts() -> None:
+def test_an_update_takes_a_step_of_the_optimizer() -> None:
     kept, optimizer, expected = table(Adagrad(lr=0.5)), Adagrad(lr=0.5), torch.arange(12.0).reshape(4, 3)
     optimizer.step(expected, optimizer.new_state(expected), torch.tensor([1, 3]), torch.ones(2, 3))
     kept.update(torch.tensor([1, 3]), torch.ones(2, 3))
     assert torch.equal(kept.weight, expected)
-    assert kept.updates == 1
-    kept.update(None, torch.ones(4, 3))
-    assert kept.updates == 2
 
 
 def test_the_table_is_taken_over_and_updated_in_place() -> None:
@@ -38,24 +35,8 @@ def test_the_table_is_taken_over_and_updated_in_place() -> None:
     assert weight[1].tolist() != [0, 0, 0]
 
 
-def test_refresh_gathers_again_only_what_was_written_since() -> None:
-    kept = table(Adagrad())
-    kept.update(torch.tensor([0]), torch.ones(1, 3))
-    ids, at = torch.tensor([0, 1, 2]), kept.updates
-    rows = torch.full((3, 3), -1.0)  # a mark: rows that still stand are not read again
-    kept.update(torch.tensor([2, 3]), torch.ones(2, 3))
-    kept.refresh(ids, rows, at)
-    assert rows[:2].tolist() == [[-1] * 3] * 2
-    assert torch.equal(rows[2], kept.weight[2])
-
-
-def test_refresh_after_an_update_of_all_rows_gathers_all() -> None:
-    kept = table(Adagrad())
-    ids = torch.tensor([3, 1])
-    rows, at = kept.gather(ids), kept.updates
-    kept.update(None, torch.ones(4, 3))
-    kept.refresh(ids, rows, at)
-    assert torch.equal(rows, kept.weight[ids])
+def test_a_slice_is_the_rows_of_a_range() -> None:
+    assert table().slice(1, 3).tolist() == [[3, 4, 5], [6, 7, 8]]
 
 
 def test_a_table_for_reading_refuses_updates() -> None:

@@ -313,8 +313,8 @@ def test_a_full_disk_in_mid_save_leaves_the_old_store(
     with full_disk(monkeypatch, name), pytest.raises(GraphkitError) as error:
         random_graph(3000, 2, edges, held_out=edges).save(saved, overwrite=True)
     assert str(error.value) == (
-        f"{saved} was not written: the disk is full; what stood there before is untouched; free some space and run "
-        "the same command again"
+        f"{saved} was not written: the disk is full; what stood there before is untouched; free some space and try "
+        "again"
     )
     assert names_in(saved.parent) == ["store"]
     assert_same(KnowledgeGraph.open(saved), six_nodes)

@@ -103,7 +103,7 @@ def test_prefetched_rows_train_as_rows_gathered_at_once(graph: KnowledgeGraph, m
         batch = next(plain.sampler)
         ids = None if mode == "none" else batch.entities()
         rows = plain.table.weight if ids is None else plain.table.gather(ids)
-        plain.step(GatheredBatch(batch, ids, rows, plain.table.updates))
+        plain.step(GatheredBatch(batch, ids, rows))
     plain.close()
     assert_same_state(prefetched, plain)
 
@@ -201,7 +201,8 @@ def plain_loss(task: LinkTask, batch: Any, entities: Tensor, relations: Tensor, 
         for b in range(size):
             chosen = logits(negatives)[b][batch.mask[b]]
             if isinstance(task.loss, Softmax):
-                corrected = chosen + torch.tensor(len(entities) / len(chosen)).double().log()
+                population = len(entities) - batch.answer_counts[b].item()
+                corrected = chosen + torch.tensor(population / len(chosen)).double().log()
                 rows.append(torch.cat([positive[b : b + 1], corrected]).logsumexp(dim=0) - positive[b])
             else:
                 weights = (task.loss.adversarial_temperature * chosen.detach()).softmax(dim=0)
@@ -295,7 +296,7 @@ def test_graph_without_held_out_triples_trains_and_measures_nothing(graph: Knowl
 
 def test_default_parts_train(graph: KnowledgeGraph) -> None:
     task = LinkTask(graph, ComplEx(graph.num_relations, dim=8))
-    assert task.full and task.n3 == 0.01
+    assert task.full and task.n3 == ComplEx.default_n3 > 0
     losses = run_steps(task, 20)
     assert losses[-1] < losses[0]
 

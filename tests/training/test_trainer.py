@@ -226,8 +226,7 @@ def test_disk_full_while_saving_keeps_the_checkpoint_before(tmp_path: Path, monk
         trainer.fit()
     goal = tmp_path / "run" / "checkpoints" / "step-00000006"
     assert str(caught.value) == (
-        f"{goal} was not written: the disk is full; what stood there before is untouched; free some space and run the "
-        "same command again"
+        f"{goal} was not written: the disk is full; what stood there before is untouched; free some space and try again"
     )
     assert [path.name for path in goal.parent.iterdir()] == ["step-00000004"]
     monkeypatch.setattr(checkpoint, "save_file", real)
@@ -333,7 +332,11 @@ def test_threads_of_the_schedule_are_set(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        trainer_in(tmp_path / "run", VectorTask(), replace(QUIET, threads=1)).fit()
-        assert torch.get_num_threads() == 1
+        task, seen = VectorTask(), set()
+        step = task.step
+        task.step = lambda batch: (seen.add(torch.get_num_threads()), step(batch))[1]
+        trainer_in(tmp_path / "run", task, replace(QUIET, threads=1)).fit()
+        assert seen == {1}
+        assert torch.get_num_threads() == 2  # as the caller had it
     finally:
         torch.set_num_threads(before)
