@@ -56,12 +56,13 @@ def page(runs: list[dict[str, Any]], picture: str) -> str:
     environment, protocol = runs[0]["environment"], runs[0]["protocol"]
     lines = [run["environment"]["command"] for run in runs]
     commands = "\n".join(shlex.join([*Path(line[0]).name.split(), *line[1:]]) for line in lines)
+    revisions = ", ".join(f"{run['name']} {run['environment']['git_revision'][:10]}" for run in runs)
     return f"""# Link prediction, {date.today().isoformat()}
 
 Machine: {environment["cpus"]} cores, {environment["platform"]}; torch {environment["packages"]["torch"]}, Python
 {environment["python"]}. Filtered ranks of {protocol["sides"]} sides against {protocol["candidates"]}, filtered by
 {", ".join(protocol["filtered_by"])}; ties at the {protocol["ties"]}. Wall times were taken on a machine that was not
-always idle; CPU times are of all threads.
+always idle; CPU times are of all threads. Code at: {revisions}.
 
 ```
 {commands}
@@ -74,26 +75,22 @@ always idle; CPU times are of all threads.
 
 
 def draw(runs: list[dict[str, Any]], out: Path) -> None:
-    """Draws validation MRR against positives trained, a line a run."""
+    """Draws validation MRR against positives trained, a panel a run; the dot is the checkpoint that was measured."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "graphkit"  # equal figures give equal files
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    for run in runs:
+    figure, row = pyplot.subplots(1, len(runs), figsize=(3.2 * len(runs), 3), layout="constrained", squeeze=False)
+    for axes, run in zip(row[0], runs, strict=True):
         curve = run["curve"]
-        axes.plot(
-            [point["positives"] / 1e6 for point in curve],
-            [point["mrr"] for point in curve],
-            marker=".",
-            label=run["name"],
-        )
-    axes.set(xlabel="positives trained (millions)", ylabel="validation MRR, filtered")
-    axes.set_ylim(0, 1.1 * max(point["mrr"] for run in runs for point in run["curve"]))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+        axes.plot([point["positives"] / 1e6 for point in curve], [point["mrr"] for point in curve])
+        best = max(curve, key=lambda point: float(point["mrr"]))
+        axes.plot(best["positives"] / 1e6, best["mrr"], "o", color="black", markersize=4)
+        axes.set(title=run["name"], xlabel="positives trained (millions)", ylim=(0, 1))
+        axes.grid(alpha=0.3)
+    row[0][0].set_ylabel("validation MRR, filtered")
     figure.savefig(out, metadata={"Date": None})
 
 

@@ -26,7 +26,7 @@ def test_the_library_example_trains_and_answers(
     printed = capsys.readouterr().out
     assert printed.count("Answer(") == 5
     assert "known=True" in printed
-    assert (tmp_path / "my-run" / "metrics.jsonl").is_file()
+    assert (tmp_path / "library-run" / "metrics.json").is_file()
 
 
 def test_the_documented_make_targets_exist() -> None:
