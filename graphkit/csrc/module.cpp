@@ -244,8 +244,10 @@ LinkStream* make_link_stream(nb::object index, std::uint64_t batch_size, std::ui
 }  // namespace
 
 NB_MODULE(_native, m) {
-    m.doc() = "Native core of graphkit: graph index, execution of queries and samplers. Use graphkit.graph, graphkit.queries and "
-              "graphkit.samplers.";
+    m.doc() =
+        "Native core of graphkit: graph index, execution of queries and samplers. Use graphkit.graph, graphkit.queries "
+        "and "
+        "graphkit.samplers.";
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
     m.def("copy_resident", &copy_resident, nb::arg("array"));

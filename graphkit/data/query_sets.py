@@ -157,7 +157,7 @@ def _forward(edges: Ids, path: Path, split: str) -> Ids:
     if edges.ndim != 2 or edges.shape[1] != 3:
         raise _damaged(path, f"its {split} edges have shape {edges.shape} instead of (M, 3)")
     odd = edges[:, 1] % 2 == 1
-    forward = edges[~odd] // [1, 2, 1]
+    forward: Ids = edges[~odd] // [1, 2, 1]
     inverse = edges[odd][:, ::-1] // [1, 2, 1]
     if not np.array_equal(np.unique(forward, axis=0), np.unique(inverse, axis=0)):
         raise _damaged(path, f"its {split} edges of odd relations are not the inverses of those of even ones")
