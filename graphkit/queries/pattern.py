@@ -49,6 +49,7 @@ def parse(spelling: str | Nested, graph: KnowledgeGraph, *, complement: bool = F
 def _identify(label: str, vocabulary: Vocabulary | None, size: int, kind: str) -> int:
     if vocabulary is not None:
         return vocabulary.id(label)
+    # Python refuses to read numbers of thousands of digits.
     if not label.isdecimal() or len(label) > len(str(size)) or int(label) >= size:
         raise GraphkitError(f"the graph has no {kind} {label!r}; it has no labels, so give an id from 0 to {size - 1}")
     return int(label)

@@ -133,6 +133,8 @@ def structure(spelling: str | Nested) -> Structure:
     name = spelling.strip()
     if name in STRUCTURES:
         return STRUCTURES[name]
+    if name == "e":
+        return Structure(parse_letters(name))
     if name.startswith("("):
         return Structure(parse_letters(read_text(name)))
     raise GraphkitError(

@@ -67,7 +67,7 @@ class Intersection:
     depth: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _set_depth(self, _at_least_two(self.branches, "intersection"))
+        _set_depth(self, _at_least_two(self.branches, "an intersection"))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Union:
     depth: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _set_depth(self, _at_least_two(self.branches, "union"))
+        _set_depth(self, _at_least_two(self.branches, "a union"))
 
 
 Node: TypeAlias = Anchor | Projection | Negation | Intersection | Union
@@ -142,7 +142,7 @@ def is_complement(node: Node) -> bool:
 
 def _at_least_two(branches: tuple[Node, ...], kind: str) -> tuple[Node, ...]:
     if len(branches) < 2:
-        raise GraphkitError(f"the query has an {kind} of {len(branches)} branches, and at least 2 are needed")
+        raise GraphkitError(f"the query has {kind} of {len(branches)} branches, and at least 2 are needed")
     return branches
 
 
