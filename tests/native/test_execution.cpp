@@ -158,6 +158,19 @@ TEST(a_bitmap_is_clean_after_it_was_read) {
     CHECK(uniter.finish().entities().empty());
 }
 
+TEST(thousands_of_runs_are_united_as_they_come) {
+    std::vector<Entity> all(5000);
+    std::iota(all.begin(), all.end(), 0U);
+    for (const std::uint64_t entities : {5000, 50'000'000}) {  // marked at once; marked since there are so many runs
+        Uniter uniter(entities);
+        for (const std::size_t runs : {1023, 1024, 1025, 5000, 2}) {
+            for (std::size_t i = runs; i-- > 0;) uniter.add(std::span(all).subspan(i, 1));
+            uniter.add(std::span(all).subspan(0, 1));
+            CHECK(std::ranges::equal(uniter.finish().entities(), std::span(all).first(runs)));
+        }
+    }
+}
+
 TEST(any_number_of_threads_gives_the_same_lists) {
     const Graph graph = random_graph(400, 4000);
     Ids rows;
