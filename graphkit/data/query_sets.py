@@ -8,6 +8,7 @@ odd ones say the same.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,10 +92,13 @@ class QuerySet:
         rows = np.ascontiguousarray(arrays[f"{name}/query"])
         if rows.ndim != 2 or rows.shape[1] != structure.width:
             raise _damaged(path, f"{name}/query has shape {rows.shape} instead of (B, {structure.width})")
-        for kind, size in (("anchor", self.graph.num_entities), ("relation", 2 * self.graph.num_relations)):
-            ids = rows[:, list(structure.columns("anchor" if kind == "anchor" else "relation"))]
-            if ids.size and not 0 <= ids.min() <= ids.max() < size:
-                raise _damaged(path, f"{name}/query names an {kind} outside 0 to {size - 1}")
+        limits = {"anchor": self.graph.num_entities, "relation": 2 * self.graph.num_relations}
+        size = np.array([limits[argument] for argument in structure.arguments])
+        outside = ((rows < 0) | (rows >= size)).any(axis=0)
+        if outside.any():
+            column = int(np.argmax(outside))
+            what = f"in column {column} ({structure.arguments[column]})"
+            raise _damaged(path, f"{name}/query has an id outside 0 to {size[column] - 1} {what}")
         easy, hard = (self._answers(f"{name}/{part}", len(rows), arrays, path) for part in ("easy", "hard"))
         return QueryTable(structure, rows, EasyAndHard(easy, hard))
 
@@ -166,9 +170,10 @@ def _forward(edges: Ids, path: Path, split: str) -> Ids:
 
 def _read(path: Path) -> dict[str, Ids]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves the file open if it cannot read it.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name].astype(np.int64) for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, f"it cannot be read ({error})") from None
 
 
