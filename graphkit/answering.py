@@ -18,6 +18,10 @@ from graphkit.queries import ONE_HOP, Query, answers, parse
 from graphkit.training import Run, load_trained
 
 
+class KnownAnswersOnly(UserWarning):
+    """The answers of a question leave out what only a model could predict."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer of a question."""
@@ -55,8 +59,8 @@ def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[
 
     Returns:
         For a pattern of one condition, the `top` entities with the highest scores, best first. For any other, up to
-        `top` of the answers that the graph's triples of all splits give, without scores, by label; a warning says so,
-        since a model of one-hop queries cannot predict more.
+        `top` of the answers that the graph's triples of all splits give, without scores, by label; the warning
+        `KnownAnswersOnly` says so, since a model of one-hop queries cannot predict more.
 
     Raises:
         GraphkitError: no such run, a mistake in the pattern (its position is marked), or an unknown label.
@@ -72,6 +76,7 @@ def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[
     warnings.warn(
         f"of this question, only answers that the graph's triples give are shown ({len(shown)} of {len(known)}), "
         "without scores: predictions need a model of multi-hop queries, and the run's model is one of single hops",
+        KnownAnswersOnly,
         stacklevel=2,
     )
     return [Answer(label, None, True) for label in shown]

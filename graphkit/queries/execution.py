@@ -160,7 +160,8 @@ def easy_and_hard(
 
 def _compile(structure: Structure) -> Ids:
     """Returns int64[n, 2]: the operation and operand of each node in post-order."""
-    return np.array([(_OPERATIONS.index(type(node)), _operand(node)) for node in post_order(structure.tree)])
+    code = [(_OPERATIONS.index(type(node)), _operand(node)) for node in post_order(structure.tree)]
+    return np.array(code, dtype=np.int64)
 
 
 def _operand(node: Node) -> int:
