@@ -15,11 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
-from graphkit.queries.query import Query
+from graphkit.queries.query import Ids, Query, checked_rows
 from graphkit.queries.structures import Structure
-from graphkit.queries.tree import Anchor, Argument, Intersection, Negation, Node, Projection, Union, post_order
-
-Ids = NDArray[np.int64]
+from graphkit.queries.tree import Anchor, Intersection, Negation, Node, Projection, Union, post_order
 
 #: In the order of the native enumeration.
 _OPERATIONS: tuple[type[Node], ...] = (Anchor, Projection, Intersection, Union, Negation)
@@ -113,7 +111,7 @@ def answer_sets(
         raise GraphkitError(f"threads is {threads}, and at least 1 is needed")
     if not complement:
         structure.require_bounded()
-    checked = _checked(structure, rows, graph)
+    checked = checked_rows(structure, rows, graph)
     index = graph.index_over(splits)
     return AnswerSets(*_native.execute(index.native, _compile(structure), checked, threads=threads))
 
@@ -174,27 +172,3 @@ def _operand(node: Node) -> int:
             return len(node.branches)
         case Negation():
             return 0
-
-
-def _checked(structure: Structure, rows: ArrayLike, graph: KnowledgeGraph) -> Ids:
-    ids = np.asarray(rows)
-    if ids.ndim != 2 or ids.shape[1] != structure.width or (ids.size and ids.dtype.kind not in "iu"):
-        raise GraphkitError(
-            f"the queries of structure {structure.name} have shape {ids.shape} and dtype {ids.dtype}, and integers of "
-            f"shape (B, {structure.width}) are needed: {', '.join(structure.arguments)}"
-        )
-    ids = np.ascontiguousarray(ids, dtype=np.int64)
-    limits: tuple[tuple[Argument, str, int], ...] = (
-        ("anchor", "anchor", graph.num_entities),
-        ("relation", "directed relation", 2 * graph.num_relations),
-    )
-    for kind, name, size in limits:
-        of_kind = ids[:, list(structure.columns(kind))]
-        outside = (of_kind < 0) | (of_kind >= size)
-        if outside.any():
-            row = int(np.argmax(outside.any(axis=1)))
-            raise GraphkitError(
-                f"query {row} has the {name} {of_kind[row][outside[row]][0]}, outside 0 to {size - 1}; give ids of "
-                "this graph, whose directed relation 2k is raw relation k forward and 2k+1 its inverse"
-            )
-    return ids

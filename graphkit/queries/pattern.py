@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph, Vocabulary
 from graphkit.queries.joining import Joiner
-from graphkit.queries.query import Query
+from graphkit.queries.query import Query, checked_rows
 from graphkit.queries.syntax import read_pattern
 from graphkit.queries.tuples import Nested, read_text
 
@@ -41,6 +41,7 @@ def parse(spelling: str | Nested, graph: KnowledgeGraph, *, complement: bool = F
         )
         return Query.of(joiner.tree(complement=complement))
     query = Query.of_nested(read_text(spelling) if isinstance(spelling, str) else spelling)
+    checked_rows(query.structure, [query.row], graph)
     if not complement:
         query.structure.require_bounded()
     return query

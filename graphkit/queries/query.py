@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from graphkit.errors import GraphkitError
+from graphkit.graph import KnowledgeGraph
 from graphkit.queries.structures import Structure
 from graphkit.queries.tree import Anchor, Argument, Node, Projection, post_order
 from graphkit.queries.tuples import Nested, parse_ids, print_ids
+
+Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,32 @@ class Query:
 
 def _number(node: Anchor | Projection) -> int:
     return node.entity if isinstance(node, Anchor) else node.relation
+
+
+def checked_rows(structure: Structure, rows: ArrayLike, graph: KnowledgeGraph) -> Ids:
+    """Returns rows as int64[B, structure.width], after making sure that they are queries of this graph.
+
+    Raises:
+        GraphkitError: rows of another width or type, or an id out of range.
+    """
+    ids = np.asarray(rows)
+    if ids.ndim != 2 or ids.shape[1] != structure.width or (ids.size and ids.dtype.kind not in "iu"):
+        raise GraphkitError(
+            f"the queries of structure {structure.name} have shape {ids.shape} and dtype {ids.dtype}, and integers of "
+            f"shape (B, {structure.width}) are needed: {', '.join(structure.arguments)}"
+        )
+    ids = np.ascontiguousarray(ids, dtype=np.int64)
+    limits: tuple[tuple[Argument, str, int], ...] = (
+        ("anchor", "anchor", graph.num_entities),
+        ("relation", "directed relation", 2 * graph.num_relations),
+    )
+    for kind, name, size in limits:
+        of_kind = ids[:, list(structure.columns(kind))]
+        outside = (of_kind < 0) | (of_kind >= size)
+        if outside.any():
+            row = int(np.argmax(outside.any(axis=1)))
+            raise GraphkitError(
+                f"query {row} has the {name} {of_kind[row][outside[row]][0]}, outside 0 to {size - 1}; give ids of "
+                "this graph, whose directed relation 2k is raw relation k forward and 2k+1 its inverse"
+            )
+    return ids

@@ -77,6 +77,13 @@ def test_ids_are_read_as_in_the_published_files() -> None:
     assert parse("((5, (0,)), (7, (2,)), (-1,))", GRAPH) == Query(STRUCTURES["2u"], (5, 0, 7, 2))
 
 
+def test_ids_that_the_graph_lacks_are_named() -> None:
+    with pytest.raises(GraphkitError, match="query 0 has the anchor 9, outside 0 to 8; give ids of this graph"):
+        parse((9, (0,)), GRAPH)
+    with pytest.raises(GraphkitError, match="query 0 has the directed relation 4, outside 0 to 3; give ids of this"):
+        parse("(8, (0, 4))", GRAPH)
+
+
 def bare_anchors(node: Node) -> bool:
     branching = isinstance(node, Intersection | Union)
     return any((branching and isinstance(one, Anchor)) or bare_anchors(one) for one in operands(node))
