@@ -34,7 +34,7 @@ class Structure:
 
     #: numbered by the columns of a row
     tree: Node
-    name: str = field(default="", compare=False)
+    name: str = field(default="", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         columns = count()
@@ -90,7 +90,7 @@ class Structure:
 
 
 def _published(names: dict[str, Nested]) -> dict[str, Structure]:
-    found = {name: Structure(parse_letters(nested), name) for name, nested in names.items()}
+    found = {name: Structure(parse_letters(nested), name=name) for name, nested in names.items()}
     _NAMED_TREES.update({structure.tree: name for name, structure in found.items()})
     return found
 
