@@ -257,8 +257,8 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         # Graphkit's own modules lead to others, and its functions write files: neither is within reach.
         (
             ["graph._target_=graphkit.training.run.subprocess.run"],
-            "the target graphkit.training.run.subprocess.run does not exist; check its spelling and that its package is "
-            "installed",
+            "the target graphkit.training.run.subprocess.run does not exist; check its spelling and that its package "
+            "is installed",
         ),
         (
             ["graph._target_=graphkit.atomic.write_text"],
