@@ -12,6 +12,10 @@ def build_index(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.uint32], int]: ...
 def copy_resident(array: NDArray[Any]) -> NDArray[np.uint8]: ...
 
+MAX_QUERY_DEPTH: int
+
+def execute(index: Index, code: Ids, rows: Ids, *, threads: int) -> tuple[Ids, Ids]: ...
+
 class Index:
     num_entities: int
     num_edges: int

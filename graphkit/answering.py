@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +12,14 @@ import torch
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.links import link_scorer
-from graphkit.graph import KnowledgeGraph
+from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.models import Model
-from graphkit.queries import parse
+from graphkit.queries import ONE_HOP, Query, answers, parse
 from graphkit.training import Run, load_trained
+
+
+class KnownAnswersOnly(UserWarning):
+    """The answers of a question leave out what only a model could predict."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Answer:
     """One answer of a question."""
 
     label: str
-    #: the model's logit: larger is better, comparable within one question only
-    score: float
+    #: the model's logit: larger is better, comparable within one question only; None if no model has scored it
+    score: float | None
     #: whether the graph says so, in any of its splits; otherwise it is a prediction
     known: bool
 
@@ -49,11 +54,13 @@ def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[
 
     Args:
         run: a run's folder, or a loaded run, which saves loading it for each question.
-        pattern: e.g. ``?x : borders(?x, France)``.
+        pattern: e.g. ``?x : borders(?x, France)``; see `graphkit.queries.parse`.
         top: number of answers.
 
     Returns:
-        The `top` entities with the highest scores, best first.
+        For a pattern of one condition, the `top` entities with the highest scores, best first. For any other, up to
+        `top` of the answers that the graph's triples of all splits give, without scores, by label; the warning
+        `KnownAnswersOnly` says so, since a model of one-hop queries cannot predict more.
 
     Raises:
         GraphkitError: no such run, a mistake in the pattern (its position is marked), or an unknown label.
@@ -61,8 +68,22 @@ def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[
     if top < 1:
         raise GraphkitError(f"top is {top}, and at least 1 is needed")
     trained: Answering = load_trained(Run.open(run)) if isinstance(run, str | Path) else run
+    query = parse(pattern, trained.graph)
+    if query.structure == ONE_HOP:
+        return _scored(trained, query, top)
+    known = answers(query, trained.graph, SPLITS).tolist()
+    shown = sorted(trained.graph.entity_label(entity) for entity in known)[:top]
+    warnings.warn(
+        f"of this question, only answers that the graph's triples give are shown ({len(shown)} of {len(known)}), "
+        "without scores: predictions need a model of multi-hop queries, and the run's model is one of single hops",
+        KnownAnswersOnly,
+        stacklevel=2,
+    )
+    return [Answer(label, None, True) for label in shown]
+
+
+def _scored(trained: Answering, query: Query, top: int) -> list[Answer]:
     graph = trained.graph
-    query = parse(pattern, graph)
     anchor, relation = query.row
     known = set(graph.answers(anchor, relation)[0].tolist())
     row = torch.tensor([query.row]).numpy()

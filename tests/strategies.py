@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from graphkit import KnowledgeGraph
+from graphkit.queries import Anchor, Intersection, Negation, Node, Projection, Union
 
 Ids = NDArray[np.int64]
 Triple = tuple[int, int, int]
@@ -67,3 +68,49 @@ def random_graph(entities: int, relations: int, edges: int, *, seed: int = 0, he
     limits = [entities, relations, entities]
     train, valid, test = (random.integers(0, limits, (rows, 3)) for rows in (edges, held_out, held_out))
     return KnowledgeGraph.from_triples(train, valid, test, num_entities=entities, num_relations=relations)
+
+
+@st.composite
+def trees(draw: st.DrawFn, entities: int, relations: int, *, depth: int = 4, complement: bool = False) -> Node:
+    """Trees of ids of any shape, with unions under negations and negations under unions.
+
+    No relation is followed from a complement; the whole is one if and only if `complement` is true.
+    """
+    kinds = ["negation", "intersection", "union"] if complement else ["anchor", "projection", "projection", "negation"]
+    if depth > 2:
+        kinds += ["intersection", "union"]
+    if not complement and depth <= 1:
+        kinds = ["anchor"]
+    kind = draw(st.sampled_from(kinds if depth > 1 or not complement else ["negation"]))
+
+    def below(of: bool) -> Node:
+        return draw(trees(entities, relations, depth=depth - 1, complement=of))
+
+    if kind == "anchor":
+        return Anchor(draw(st.integers(0, entities - 1)))
+    if kind == "projection":
+        return Projection(below(False), draw(st.integers(0, 2 * relations - 1)))
+    if kind == "negation":
+        return Negation(below(not complement))
+    # An intersection is a complement if all branches are, a union if any is.
+    fixed = [complement] if kind == "union" or not complement else [True, True]
+    free = draw(st.integers(2 - len(fixed), 3 - len(fixed)))
+    any_kind = (kind == "union") == complement
+    chosen = fixed + [draw(st.booleans()) if any_kind else complement for _ in range(free)]
+    branches = tuple(below(of) for of in draw(st.permutations(chosen)))
+    return Intersection(branches) if kind == "intersection" else Union(branches)
+
+
+def holds(node: Node, entity: int, edges: set[Triple]) -> bool:
+    """The definition of an answer by predicates: no sets, no complements."""
+    match node:
+        case Anchor():
+            return entity == node.entity
+        case Projection():
+            return any(t == entity and r == node.relation and holds(node.operand, h, edges) for h, r, t in edges)
+        case Negation():
+            return not holds(node.operand, entity, edges)
+        case Intersection():
+            return all(holds(branch, entity, edges) for branch in node.branches)
+        case Union():
+            return any(holds(branch, entity, edges) for branch in node.branches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import graphkit
 from graphkit.cli.tables import Answer, print_answers
+from graphkit.cli.trained import run_answer
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import ComplEx
@@ -117,3 +119,36 @@ def test_labels_are_data_and_never_markup(capsys: pytest.CaptureFixture[str]) ->
     for label in [*labels, "?x : r([bold]a[/bold], ?x)"]:
         assert label in out
     assert out.count("predicted") == 5 and out.count("known") == 1
+
+
+def test_a_multi_hop_question_is_answered_from_the_graph_and_said_to_be(run: Path) -> None:
+    sentence = (
+        "of this question, only answers that the graph's triples give are shown ({} of {}), without scores: "
+        "predictions need a model of multi-hop queries, and the run's model is one of single hops"
+    )
+    two_hops = "?x : road to(town 3, ?y), road to(?y, ?x)"  # by town 4, 7, and 8 of the test split
+    with pytest.warns(UserWarning) as said:
+        answers = graphkit.answer(run, two_hops)
+    assert answers == [Answer(label, None, True) for label in ("town 5", "town 8", "town 9")]
+    assert [str(one.message) for one in said] == [sentence.format(3, 3)]
+    with pytest.warns(UserWarning) as said:
+        assert graphkit.answer(run, two_hops, top=2) == answers[:2]
+    assert [str(one.message) for one in said] == [sentence.format(2, 3)]
+    with pytest.warns(UserWarning) as said:
+        assert graphkit.answer(run, "?x : road to(town 3, ?x), road to(town 5, ?x)") == []
+    assert [str(one.message) for one in said] == [sentence.format(0, 0)]
+
+
+def test_the_command_says_it_on_standard_error(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = "?x : road to(town 3, ?x), not road to(town 7, ?x)"
+    assert run_answer(str(run), question, top=10, overrides=[], as_json=True) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == [
+        {"label": "town 4", "score": None, "known": True},
+        {"label": "town 7", "score": None, "known": True},
+    ]
+    assert printed.err.startswith("graphkit: of this question, only answers that the graph's triples give are shown (2")
+    assert printed.err.count("\n") == 1
+    assert run_answer(str(run), question, top=10, overrides=[], as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert "town 7" in shown and "known" in shown and "None" not in shown

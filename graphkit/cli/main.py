@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
     answer = verbs.add_parser("answer", help='answer a question, e.g. "?x : borders(?x, France)"')
     answer.add_argument("run_dir", metavar="RUN", help="the folder of a run")
-    answer.add_argument("pattern", metavar="PATTERN", help="?x : relation(?x, Label) or ?x : relation(Label, ?x)")
+    answer.add_argument("pattern", metavar="PATTERN", help="?x : relation(?x, Label), or several conditions")
     answer.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
     answer.add_argument("--top", type=int, default=10, metavar="N", help="number of answers (default: 10)")
     answer.add_argument("--json", action="store_true", help="print JSON alone")

@@ -55,6 +55,7 @@ def print_answers(pattern: str, answers: list[Answer]) -> None:
     table.add_column("score", justify="right")
     table.add_column("")
     for place, answer in enumerate(answers, start=1):
-        table.add_row(str(place), answer.label, f"{answer.score:.3f}", "known" if answer.known else "predicted")
+        score = "" if answer.score is None else f"{answer.score:.3f}"
+        table.add_row(str(place), answer.label, score, "known" if answer.known else "predicted")
     # Labels are data: square brackets in them are not markup, and words between colons no emoji.
     Console(markup=False, emoji=False, highlight=False).print(table)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import cast
 
-from graphkit.answering import answer
+from graphkit.answering import KnownAnswersOnly, answer
 from graphkit.cli.settings import override
 from graphkit.cli.tables import print_answers, print_ranks
 from graphkit.evaluation import evaluate_links
@@ -27,8 +29,12 @@ def run_evaluate(folder: str, *, split: str, overrides: Sequence[str], as_json: 
 
 
 def run_answer(folder: str, pattern: str, *, top: int, overrides: Sequence[str], as_json: bool) -> int:
-    """Answers a question and prints the ranked answers."""
-    answers = answer(_load(folder, overrides), pattern, top=top)
+    """Answers a question and prints the ranked answers; what is missing from them is said on standard error."""
+    trained = _load(folder, overrides)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KnownAnswersOnly)
+        warnings.showwarning = lambda message, *_, **__: print(f"graphkit: {message}", file=sys.stderr)
+        answers = answer(trained, pattern, top=top)
     if as_json:
         print(json.dumps([asdict(one) for one in answers], ensure_ascii=False))
     else:

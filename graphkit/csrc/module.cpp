@@ -12,6 +12,8 @@
 
 #include "graph/index.hpp"
 #include "graph/resident.hpp"
+#include "queries/execution.hpp"
+#include "queries/program.hpp"
 #include "samplers/links.hpp"
 #include "samplers/stream.hpp"
 
@@ -178,6 +180,20 @@ nb::object copy_resident(AnyArray array) {
     return borrow(static_cast<const std::uint8_t*>(pages->data()), {bytes}, pages);
 }
 
+// Answers of queries of one structure: (values [A], offsets [B + 1]).
+nb::tuple execute_queries(const Index& index, Array<std::int64_t, -1, 2> code, Array<std::int64_t, -1, -1> rows,
+                          unsigned threads) {
+    if (threads == 0) throw std::invalid_argument("threads must be positive");
+    const Program program({code.data(), code.size()}, rows.shape(1));
+    AnswerLists lists;
+    {
+        const nb::gil_scoped_release release;
+        const QueryRows queries{{rows.data(), rows.size()}, rows.shape(0)};
+        index.visit([&](const auto& g) { lists = execute(g, program, queries, threads); });
+    }
+    return nb::make_tuple(own(std::move(lists.values)), own(std::move(lists.offsets)));
+}
+
 // Batches of one-hop queries, made ahead by native threads.
 class LinkStream {
   public:
@@ -228,7 +244,10 @@ LinkStream* make_link_stream(nb::object index, std::uint64_t batch_size, std::ui
 }  // namespace
 
 NB_MODULE(_native, m) {
-    m.doc() = "Native core of graphkit: graph index and samplers. Use graphkit.graph and graphkit.samplers.";
+    m.doc() =
+        "Native core of graphkit: graph index, execution of queries and samplers. Use graphkit.graph, graphkit.queries "
+        "and "
+        "graphkit.samplers.";
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
     m.def("copy_resident", &copy_resident, nb::arg("array"));
@@ -242,6 +261,9 @@ NB_MODULE(_native, m) {
         .def("has_edge", &has_edge, nb::arg("heads"), nb::arg("relations"), nb::arg("tails"))
         .def("degree", &degree, nb::arg("entities"))
         .def("check", &check, nb::arg("num_directed_relations"));
+
+    m.attr("MAX_QUERY_DEPTH") = kMaxQueryDepth;
+    m.def("execute", &execute_queries, nb::arg("index"), nb::arg("code"), nb::arg("rows"), nb::arg("threads"));
 
     nb::class_<LinkStream>(m, "LinkStream")
         .def(nb::new_(&make_link_stream), nb::arg("index"), nb::arg("batch_size"), nb::arg("negatives"),

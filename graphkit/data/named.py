@@ -95,7 +95,7 @@ def load(name: str, *, root: Path | None = None) -> KnowledgeGraph:
         hint = f"the nearest are {', '.join(near)}, and all are" if near else "there are"
         raise GraphkitError(f"there is no data set named {name!r}; {hint} {', '.join(names())}")
     dataset = DATASETS[name]
-    folder = _folder(dataset, root)
+    folder = published_folder(name, dataset.folder, dataset.files, root)
     graph = _from_arrays(folder) if dataset.files == _ARRAY_FILES else _from_text(folder)
     held_out = len(graph.triples("valid")), len(graph.triples("test"))
     found = (graph.num_entities, graph.num_relations, len(graph.triples("train")), *held_out)
@@ -112,19 +112,30 @@ def _listed(counts: tuple[int, ...]) -> str:
     return " / ".join(str(count) for count in counts)
 
 
-def _folder(dataset: NamedDataset, root: Path | None) -> Path:
+def published_folder(name: str, below: str, files: tuple[str, ...], root: Path | None) -> Path:
+    """Returns the folder of a published set, which holds all of its files.
+
+    Args:
+        name: of the set, for messages.
+        below: the folder below `root`.
+        files: the files that are needed.
+        root: the folder with the data sets; ``None`` takes the environment variable ``GRAPHKIT_DATA``.
+
+    Raises:
+        GraphkitError: `root` is not known, or a file is missing.
+    """
     given = root if root is not None else os.environ.get(VARIABLE)
-    needed = f"{dataset.folder}/{{{','.join(dataset.files)}}}"
+    needed = f"{below}/{{{','.join(files)}}}"
     if not given:
         raise GraphkitError(
-            f"the data set {dataset.name} needs the environment variable {VARIABLE}, which is not set; set "
+            f"the data set {name} needs the environment variable {VARIABLE}, which is not set; set "
             f"it to a folder that holds {needed}"
         )
-    folder = Path(given) / dataset.folder
-    missing = [file for file in dataset.files if not (folder / file).is_file()]
+    folder = Path(given) / below
+    missing = [file for file in files if not (folder / file).is_file()]
     if missing:
         raise GraphkitError(
-            f"the data set {dataset.name} lacks {', '.join(missing)} in {folder}; put {needed} below "
+            f"the data set {name} lacks {', '.join(missing)} in {folder}; put {needed} below "
             f"{given}, or set {VARIABLE} to the folder that holds them"
         )
     return folder
@@ -147,15 +158,16 @@ def _from_arrays(folder: Path) -> KnowledgeGraph:
     with np.load(folder / "core.npz", allow_pickle=False) as arrays:
         triples: npt.NDArray[np.int64] = arrays["triples"].astype(np.int64)
         split = arrays["split"]
-    entities, triples[:, [0, 2]] = _compact(_labels(folder / "entities.txt.gz"), triples[:, [0, 2]])
-    relations, triples[:, 1] = _compact(_labels(folder / "relations.txt"), triples[:, 1])
+    entities, triples[:, [0, 2]] = _compact(labels_of(folder / "entities.txt.gz"), triples[:, [0, 2]])
+    relations, triples[:, 1] = _compact(labels_of(folder / "relations.txt"), triples[:, 1])
     train, valid, test = (triples[split == part] for part in range(3))
     return KnowledgeGraph.from_triples(
         train, valid, test, entities=Vocabulary(entities), relations=Vocabulary(relations, kind="relation")
     )
 
 
-def _labels(path: Path) -> pa.Array:
+def labels_of(path: Path) -> pa.Array:
+    """Returns the lines of a text file, gzipped or plain: line i is the label of id i."""
     raw = path.read_bytes()
     text = gzip.decompress(raw) if path.suffix == ".gz" else raw
     return pa.array(text.decode().removesuffix("\n").split("\n"), pa.string())

@@ -47,7 +47,7 @@ class KnowledgeGraph:
         self.duplicates = duplicates
         self._held_out = held_out
         self._checksums = checksums
-        self._held_out_index: dict[Split, EdgeIndex] = {}
+        self._indexes: dict[frozenset[Split], EdgeIndex] = {}
 
     @classmethod
     def from_triples(
@@ -171,13 +171,32 @@ class KnowledgeGraph:
         head, relation = np.broadcast_arrays(as_ids(heads), as_ids(relations))
         values, queries = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         for split in splits:
-            found, offsets = self._split_index(split).neighbors(head, relation)
+            found, offsets = self.index_over((split,)).neighbors(head, relation)
             values.append(found)
             queries.append(np.repeat(np.arange(len(head)), np.diff(offsets)))
         query, value = np.concatenate(queries), np.concatenate(values)
         keys = np.unique(query * self.num_entities + value)
         counts = np.bincount(keys // self.num_entities, minlength=len(head))
         return keys % self.num_entities, np.concatenate([[0], np.cumsum(counts)])
+
+    def index_over(self, splits: Iterable[Split]) -> EdgeIndex:
+        """Returns one index over the edges of several splits; it is built in memory once and kept.
+
+        Raises:
+            GraphkitError: a split has another name than train, valid or test, or none is given.
+        """
+        wanted = frozenset(splits)
+        if not wanted or not wanted <= set(SPLITS):
+            found = ", ".join(sorted(map(str, wanted))) or "none"
+            raise GraphkitError(f"the splits given are {found}; name some of {', '.join(SPLITS)}, as a tuple")
+        filled = frozenset(split for split in wanted if split == "train" or len(self._held_out[split]))
+        if filled == {"train"}:
+            return self.index
+        if filled not in self._indexes:
+            parts = [self.triples(split) for split in SPLITS if split in filled]
+            triples = np.concatenate(parts) if parts else np.empty((0, 3), dtype=np.int64)
+            self._indexes[filled], _ = EdgeIndex.build(triples, self.num_entities, self.num_relations)
+        return self._indexes[filled]
 
     @cached_property
     def checksums(self) -> dict[str, int]:
@@ -207,14 +226,6 @@ class KnowledgeGraph:
             f"KnowledgeGraph({self.num_entities:,} entities, {self.num_relations:,} relations, "
             f"{self.num_edges:,} train, {held_out} triples)"
         )
-
-    def _split_index(self, split: Split) -> EdgeIndex:
-        if split == "train":
-            return self.index
-        if split not in self._held_out_index:
-            built, _ = EdgeIndex.build(self._held_out[split], self.num_entities, self.num_relations)
-            self._held_out_index[split] = built
-        return self._held_out_index[split]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {name: getattr(self.index.arrays, name) for name in EdgeArrays.names()}

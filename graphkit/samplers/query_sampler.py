@@ -36,7 +36,12 @@ class SamplerOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        structures(self.structures)
+        for structure in structures(self.structures):
+            if structure != ONE_HOP:
+                raise GraphkitError(
+                    f"the sampler draws {ONE_HOP.name} queries only, and structures names {structure.name}; give "
+                    f"structures={ONE_HOP.name}"
+                )
         if self.mode not in NEGATIVE_MODES:
             raise GraphkitError(f"mode is {self.mode!r}, and one of {', '.join(NEGATIVE_MODES)} is needed")
         if self.batch_size < 1:

@@ -151,9 +151,10 @@ def test_options_of_an_import(fails: Fails, here: Path, option: list[str], patte
         ("", "the pattern has no answer variable at position 1 (>>>); write e.g. ?x : borders(?x, France)"),
         ("?x next(?x, n1)", "the pattern has no ':' where one is needed at position 4 (?x  >>> next(?x, n1))"),
         ("?x : next(?x, n1", "the pattern has no ')' where one is needed at position 17"),
-        ("?x : next(n1, n2)", "the pattern has no variable in a condition that needs one variable and one label"),
-        ("?x : next(?y, n2)", "the pattern has the variable ?y where the answer variable ?x is needed at position 11"),
-        ("?x : next(?x, n1), likes(?x, n2)", "the pattern has a second condition, and only patterns of one condition"),
+        ("?x : next(n1, n2)", "the pattern has no variable in a condition that needs one at position 6"),
+        ("?x : next(?y, n2)", "the pattern has no condition on ?x in a group that needs one "),
+        ("?x : not next(?x, n1)", "the pattern has nothing but negated conditions on ?x, so that it is unbounded "),
+        ("?x : next(?x, ?y), next(?y, ?x)", "the pattern has a second link between ?y and ?x, which makes it cyclic "),
     ],
 )
 def test_questions_that_cannot_be_read(fails: Fails, made: Path, question: str, sentence: str) -> None:

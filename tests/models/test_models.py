@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphkit import GraphkitError
 from graphkit.models import Model
-from graphkit.queries import ONE_HOP, Structure
+from graphkit.queries import ONE_HOP, STRUCTURES
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -205,7 +205,6 @@ def test_a_dim_below_one_is_refused(name: str, dim: int) -> None:
 
 @each
 def test_a_structure_that_a_model_cannot_embed_is_refused(name: str) -> None:
-    structure = Structure("2p", ("anchor", "relation", "relation"))
     with pytest.raises(GraphkitError) as error:
-        make(name).embed(structure, rows(2).unsqueeze(1), torch.zeros(2, 2, dtype=torch.int64))
+        make(name).embed(STRUCTURES["2p"], rows(2).unsqueeze(1), torch.zeros(2, 2, dtype=torch.int64))
     assert str(error.value) == f"{class_of(name).__name__} embeds 1p queries only, and got 2p"

@@ -18,7 +18,7 @@ from scipy.stats import chisquare
 from strategies import RawGraph, answers, directed, random_graph, raw_graphs
 
 from graphkit import GraphkitError, KnowledgeGraph, _native
-from graphkit.queries import ONE_HOP
+from graphkit.queries import ONE_HOP, STRUCTURES
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions, Segment, reference
 
 MODES = ("none", "own", "shared")
@@ -352,7 +352,15 @@ def test_native_arrays_have_the_stated_types(six_nodes: KnowledgeGraph) -> None:
         ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
         ({"seed": -1}, "seed is -1, and a number from 0 to 2**63 - 1 is needed"),
         ({"seed": 2**63}, f"seed is {2**63}, and a number from 0 to 2**63 - 1 is needed"),
-        ({"structures": "9p"}, "there is no query structure '9p'; structures: 1p"),
+        (
+            {"structures": "9p"},
+            f"there is no query structure '9p'; structures: {' '.join(STRUCTURES)}, or nested tuples such as "
+            "('e', ('r', 'r'))",
+        ),
+        (
+            {"structures": "1p 2in"},
+            "the sampler draws 1p queries only, and structures names 2in; give structures=1p",
+        ),
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, object], expected: str) -> None:
