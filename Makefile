@@ -40,13 +40,14 @@ DEMO_RUN := runs/demo
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: build ## Train on the built-in graph and answer three questions
+demo: build ## Train on the built-in graph and answer four questions
 	@echo "== Training on the built-in graph into $(DEMO_RUN)"
 	$(BIN)/graphkit train experiment=demo run_dir=$(DEMO_RUN) overwrite=true
 	@echo "== Asking it"
 	$(BIN)/graphkit answer $(DEMO_RUN) "?x : borders(?x, Austria)" --top 10
 	$(BIN)/graphkit answer $(DEMO_RUN) "?x : official_language(?x, German)" --top 10
 	$(BIN)/graphkit answer $(DEMO_RUN) "?x : member_of(Finland, ?x)" --top 10
+	$(BIN)/graphkit answer $(DEMO_RUN) "?x : borders(?x, ?y), official_language(?y, German), not member_of(?x, NATO)"
 
 test: build ## Run the tests (all but the installation test)
 	@echo "== Tests"

@@ -49,7 +49,7 @@ def print_ranks(measured: dict[str, Any], protocol: dict[str, Any]) -> None:
 
 def print_answers(pattern: str, answers: list[Answer]) -> None:
     """Prints ranked answers, known ones marked."""
-    table = Table(title=pattern, title_justify="left")
+    table = Table()
     table.add_column("#", justify="right")
     table.add_column("answer")
     table.add_column("score", justify="right")
@@ -58,4 +58,6 @@ def print_answers(pattern: str, answers: list[Answer]) -> None:
         score = "" if answer.score is None else f"{answer.score:.3f}"
         table.add_row(str(place), answer.label, score, "known" if answer.known else "predicted")
     # Labels are data: square brackets in them are not markup, and words between colons no emoji.
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print(pattern)
+    console.print(table)
