@@ -15,9 +15,9 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import Model
 
-#: Work that a run without a budget may cost: some 10 to 15 minutes on two cores, which reach 50 to 75 GFLOP/s with
+#: Work that a run without a budget may cost: some 10 to 15 minutes on two cores, which reach 30 to 60 GFLOP/s with
 #: the passes over the logits included.
-WORK_FLOP = 4.5e13
+WORK_FLOP = 3e13
 #: A loss over all entities is taken where the work allows at least so many epochs of it.
 FULL_EPOCHS = 3
 #: More epochs than this are left to the user: early stopping ends most runs before.
