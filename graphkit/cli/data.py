@@ -37,7 +37,7 @@ def run_import(options: argparse.Namespace) -> int:
 def run_list() -> int:
     """Prints the named sets with their sizes, and whether their files are here."""
     root = os.environ.get("GRAPHKIT_DATA")
-    table = Table("name", "entities", "relations", "train", "valid", "test", "here")
+    table = Table("name", "entities", "relations", "train", "valid", "test", "available")
     for name, dataset in DATASETS.items():
         here = root is not None and (Path(root) / dataset.folder).is_dir()
         table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")

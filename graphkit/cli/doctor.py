@@ -18,6 +18,8 @@ def run_doctor(*, as_json: bool) -> int:
         print(json.dumps(found))
         return 0
     table = Table(show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
     for part, values in found.items():
         for i, (name, value) in enumerate(values.items()):
             table.add_row(part if i == 0 else "", name, str(value))

@@ -115,7 +115,11 @@ def _parser() -> argparse.ArgumentParser:
 
     answer = verbs.add_parser("answer", help='answer a question, e.g. "?x : borders(?x, France)"')
     answer.add_argument("run_dir", metavar="RUN", help="the folder of a run")
-    answer.add_argument("pattern", metavar="PATTERN", help="?x : relation(?x, Label), or several conditions")
+    answer.add_argument(
+        "pattern",
+        metavar="PATTERN",
+        help="?x : relation(?x, Label), or several conditions; a label with , ( ) or : goes in double quotes",
+    )
     answer.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
     answer.add_argument("--top", type=int, default=10, metavar="N", help="number of answers (default: 10)")
     answer.add_argument("--json", action="store_true", help="print JSON alone")
@@ -133,7 +137,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="training triples, or all triples to be split")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="TSV or CSV, UTF-8, plain or gzipped: training triples, or all to be split",
+    )
     parser.add_argument("--valid", action="append", metavar="FILE", help="validation triples")
     parser.add_argument("--test", action="append", metavar="FILE", help="test triples")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
@@ -143,7 +152,12 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     header.add_argument("--header", action="store_true", default=None, help="the first line names the columns")
     header.add_argument("--no-header", action="store_false", dest="header", help="the first line is a triple")
     parser.add_argument(
-        "--split", type=float, nargs=3, default=(0.8, 0.1, 0.1), metavar="X", help="default: 0.8 0.1 0.1"
+        "--split",
+        type=float,
+        nargs=3,
+        default=(0.8, 0.1, 0.1),
+        metavar="X",
+        help="shares of train, valid, test (default: 0.8 0.1 0.1)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")

@@ -35,7 +35,8 @@ def print_ranks(measured: dict[str, Any], protocol: dict[str, Any]) -> None:
     for column in _COLUMNS:
         table.add_column(column.upper() if column.startswith("m") else column, justify="right")
     rows = {"both sides": measured, "tails": measured["tail"], "heads": measured["head"]}
-    rows |= {"ties optimistic": measured["optimistic"], "ties pessimistic": measured["pessimistic"]}
+    if measured["optimistic"] != measured["pessimistic"]:
+        rows |= {"ties optimistic": measured["optimistic"], "ties pessimistic": measured["pessimistic"]}
     for name, row in rows.items():
         table.add_row(name, *(f"{row[column]:.1f}" if column == "mr" else f"{row[column]:.4f}" for column in _COLUMNS))
     console.print(table)
@@ -53,7 +54,7 @@ def print_answers(pattern: str, answers: list[Answer]) -> None:
     table.add_column("#", justify="right")
     table.add_column("answer")
     table.add_column("score", justify="right")
-    table.add_column("")
+    table.add_column("from")
     for place, answer in enumerate(answers, start=1):
         score = "" if answer.score is None else f"{answer.score:.3f}"
         table.add_row(str(place), answer.label, score, "known" if answer.known else "predicted")

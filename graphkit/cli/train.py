@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def _fit(trainer: Trainer) -> int:
         print(f"graphkit: {stopped}; continue with graphkit train resume={run.folder}", file=sys.stderr)
         return 128 + stopped.signal
     print_metrics(trainer.finish())
+    print(f'next: graphkit answer {shlex.quote(str(run.folder))} "?x : RELATION(?x, LABEL)"', file=sys.stderr)
     return 0
 
 

@@ -51,6 +51,8 @@ class ImportReport:
     split_seed: int | None
     #: How each file was laid out.
     formats: tuple[FileFormat, ...]
+    #: The first line where it was read as a triple whose relation occurs nowhere else: perhaps a header.
+    odd_first: tuple[str, str, str] | None = None
 
     def lines(self) -> list[str]:
         """The report as lines for a terminal; lines that start with ``warning:`` deserve a look."""
@@ -62,6 +64,11 @@ class ImportReport:
         said.append(
             f"{self.train.triples:,} train, {self.valid.triples:,} valid, {self.test.triples:,} test triples ({how})"
         )
+        if self.odd_first is not None:
+            said.append(
+                f"warning: the first line was read as a triple ({', '.join(self.odd_first)}), and its relation occurs "
+                "nowhere else; if it is a header, import again with --header"
+            )
         why = "name an entity or a relation that train does not have"
         for name, part in (("valid", self.valid), ("test", self.test)):
             if part.unseen:
@@ -149,7 +156,17 @@ def _report(
         test=_part_report(graph, parts["train"], parts["test"]),
         split_seed=split_seed,
         formats=found.formats,
+        odd_first=_odd_first(found),
     )
+
+
+def _odd_first(found: _Found) -> tuple[str, str, str] | None:
+    if found.formats[0].header or len(found.relations) < 2:
+        return None
+    head, relation, tail = found.parts["train"][0].tolist()
+    if sum(int((part[:, 1] == relation).sum()) for part in found.parts.values()) > 1:
+        return None
+    return found.entities.label(head), found.relations.label(relation), found.entities.label(tail)
 
 
 def _read(given: dict[str, Files], reader: TripleReader) -> _Found:

@@ -128,6 +128,8 @@ def _size(path: Path) -> int:
 
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / HEADER
+    if not folder.exists():
+        raise GraphkitError(f"the graph store {folder} does not exist; if it has moved, say graph.path=FOLDER")
     if not path.is_file():
         raise GraphkitError(f"{folder} is no graph store: it has no {HEADER}; make one with graphkit data import")
     try:

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+#: Left to metrics.jsonl, so that a line fits a terminal.
+_NOT_SHOWN = {"step", "cpu_seconds", "seconds", "valid/mr", "valid/hits@1", "valid/hits@3"}
 #: Plain lines come no faster than that, but for validations.
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -60,7 +62,7 @@ class TrainingProgress:
         shown = "  ".join(
             f"{key} {value:,.0f}" if key == "samples_per_second" else f"{key} {value:.4f}"
             for key, value in entry.items()
-            if key not in ("step", "cpu_seconds") and isinstance(value, float)
+            if key not in _NOT_SHOWN and isinstance(value, float)
         )
         if self._bar is not None:
             self._bar.update(self._task, status=shown)

@@ -194,7 +194,7 @@ class Run:
         steps = self.checkpoint_steps()
         if not steps:
             raise GraphkitError(
-                f"the run {self.folder} has no checkpoint yet; start it again with overwrite=true or another run_dir"
+                f"the run {self.folder} has no checkpoint yet; let graphkit train resume={self.folder} make one"
             )
         return load_checkpoint(self._checkpoint(steps[-1] if step is None else step), only=only)
 

@@ -94,11 +94,14 @@ class Trainer:
         self._signal: int | None = None
 
     def resume(self) -> None:
-        """Continues from the newest checkpoint of the run.
+        """Continues from the newest checkpoint of the run, or from the start where it was stopped before the first.
 
         Raises:
-            GraphkitError: there is none, it is damaged, or it is beyond the budget.
+            GraphkitError: the checkpoint is damaged, or beyond the budget.
         """
+        if not self.run.checkpoint_steps():
+            self.run.rewind(0)
+            return
         state = self.run.load_checkpoint()
         trainer, random = state.pop("trainer"), state.pop("random")
         if trainer["step"] > self.schedule.max_steps:
@@ -137,6 +140,12 @@ class Trainer:
                         self._save()
                         raise Interrupted(self._signal, progress.step)
                 self._save()
+                if progress.step < schedule.max_steps:
+                    shown.note(
+                        f"stopped early at step {progress.step} of {schedule.max_steps}: no better {schedule.monitor} "
+                        f"in {schedule.patience} validations (best: step {progress.best_step}); trainer.patience=0 "
+                        "goes on"
+                    )
             finally:
                 self.task.close()
         self.peak_anon_mib, self.peak_file_mib = memory.peak_anon_mib, memory.peak_file_mib

@@ -394,9 +394,10 @@ def test_run_that_is_none(fails: Fails, here: Path, verb: list[str]) -> None:
         sentence = fails(*(word.format(name) if word[0] != "?" else word for word in verb))
         assert sentence == f"{name} is no run folder: it {why}; name the run_dir of an earlier graphkit train"
     shutil.rmtree("run/checkpoints")
-    assert fails(*(word.format("run") if word[0] != "?" else word for word in verb)) == (
-        "the run run has no checkpoint yet; start it again with overwrite=true or another run_dir"
-    )
+    if verb[0] != "train":  # which begins again
+        assert fails(*(word.format("run") if word[0] != "?" else word for word in verb)) == (
+            "the run run has no checkpoint yet; let graphkit train resume=run make one"
+        )
     Path("run/config.yaml").write_text("]")
     assert fails(*(word.format("run") if word[0] != "?" else word for word in verb)) == (
         "run/config.yaml is missing or damaged; restore it from a copy, or train again with another run_dir"
@@ -415,6 +416,15 @@ def test_damaged_checkpoint(fails: Fails, here: Path, name: str) -> None:
         assert fails(*verb) == (
             f"{read / name} is damaged: it differs from what was saved; remove {read} and resume from an earlier one"
         )
+
+
+def test_run_stopped_before_its_first_checkpoint_begins_again(here: Path) -> None:
+    weights = Path("run/checkpoints/step-00000004/weights.safetensors")
+    before = weights.read_bytes()
+    shutil.rmtree("run/checkpoints")
+    succeed("train", "resume=run")
+    assert weights.read_bytes() == before
+    assert [entry["step"] for entry in Run.open("run").history()] == [1, 2, 3, 4]
 
 
 def test_advice_on_a_damaged_checkpoint_works(here: Path) -> None:
@@ -461,7 +471,9 @@ def test_evaluation_takes_settings_of_the_graph_alone(fails: Fails, here: Path) 
         "'model.dim' cannot be set here; settings: graph.path, graph.resident, graph.verify, allow_targets"
     )
     assert fails("evaluate", "run", "fast") == "'fast' is no setting; write key=value"
-    assert fails("evaluate", "run", "graph.path=nowhere").startswith("nowhere is no graph store: it has no graph.json")
+    assert fails("evaluate", "run", "graph.path=nowhere") == (
+        "the graph store nowhere does not exist; if it has moved, say graph.path=FOLDER"
+    )
 
 
 # ---- training that breaks off

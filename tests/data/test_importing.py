@@ -151,3 +151,15 @@ def test_missing_held_out_file_shows_before_anything_is_read(tmp_path: Path) -> 
     files = write(tmp_path, train="not a triple\n")
     with pytest.raises(GraphkitError, match=r"there is no file .*valid\.tsv"):
         import_triples(files["train"], tmp_path / "kg", valid=tmp_path / "valid.tsv")
+
+
+def test_a_first_line_that_may_be_a_header_is_pointed_out(tmp_path: Path) -> None:
+    source = tmp_path / "films.csv"
+    source.write_text("film,property,value\n" + "".join(f"f{i},year,{1990 + i}\nf{i},genre,drama\n" for i in range(9)))
+    lines = import_triples([source], tmp_path / "graph").lines()
+    assert (
+        "warning: the first line was read as a triple (film, property, value), and its relation occurs nowhere else; "
+        "if it is a header, import again with --header"
+    ) in lines
+    told = import_triples([source], tmp_path / "told", header=True).lines()
+    assert not any("first line" in line for line in told)

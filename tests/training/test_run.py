@@ -195,7 +195,7 @@ def test_run_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         with pytest.raises(GraphkitError) as caught:
             read()
         assert str(caught.value) == (
-            f"the run {run.folder} has no checkpoint yet; start it again with overwrite=true or another run_dir"
+            f"the run {run.folder} has no checkpoint yet; let graphkit train resume={run.folder} make one"
         )
 
 
