@@ -47,6 +47,7 @@ def _resume(folder: Path, words: Sequence[str]) -> int:
     if any(word.startswith("trainer.max_epochs=") for word in words):
         config["trainer"]["max_steps"] = None  # the steps of the first budget would win over the new epochs
     config = override(config, words, allowed=RESUME_KEYS)
+    seed_everything(config["seed"])  # for a run without a checkpoint, which begins again
     return _fit(resume(run, config))
 
 
