@@ -33,7 +33,7 @@ DISTANCE_COST = 15
 #: Checkpoints and log entries are no further apart than that many steps, however long an epoch is.
 CHECKPOINT_STEPS = 2000
 LOG_STEPS = 500
-#: A step below this work is quicker on one thread: handing parts of it to another costs more than it saves.
+#: A step below this work is left to one thread: sharing it out gains little, and on busy cores it waits for the other.
 ONE_THREAD_FLOP = 1e9
 #: Validations in a run whose epochs are shorter than that.
 VALIDATIONS = 20

@@ -1,5 +1,5 @@
-// Anonymous memory in huge pages where the kernel grants them: random access to a mapped file pays a TLB miss for
-// every 4 KiB, measured at 1.5 to 3 times the cost.
+// Anonymous memory in huge pages where the kernel grants them: random access to a mapped file can miss the TLB for
+// every 4 KiB.
 #pragma once
 
 #include <sys/mman.h>

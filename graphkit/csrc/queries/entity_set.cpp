@@ -70,7 +70,7 @@ EntitySet Uniter::finish() {
     if (marks_ == 0 && pending_.size() == 1) {
         made = EntitySet::of_run(pending_.front());
     } else if (marks_ == 0 && pending_size_ < num_entities_ / 2048) {
-        // Sorting costs some 30 ns an entity, reading the bitmap 1 ns for every 64 entities of the graph.
+        // Sorting pays for each entity, the bitmap for every 64 entities of the graph.
         made = EntitySet(sorted());
     } else if (marks_ > 0 || pending_size_ > 0) {
         mark();
