@@ -11,7 +11,7 @@ import torch
 
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
-from graphkit.evaluation.links import link_scorer
+from graphkit.evaluation import query_scorer
 from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, Query, answers, parse
@@ -87,7 +87,7 @@ def _scored(trained: Answering, query: Query, top: int) -> list[Answer]:
     anchor, relation = query.row
     known = set(graph.answers(anchor, relation)[0].tolist())
     row = torch.tensor([query.row]).numpy()
-    scorer = link_scorer(trained.model, trained.table, row)
+    scorer = query_scorer(trained.model, trained.table, ONE_HOP, row)
     scores = scorer(torch.zeros(1, dtype=torch.int64), 0, graph.num_entities).squeeze(0)
     best = torch.topk(scores, min(top, graph.num_entities))
     return [

@@ -1,8 +1,9 @@
 """Evaluation: honest ranks and their metrics."""
 
-from graphkit.evaluation.links import evaluate_links, link_scorer, rank_links
+from graphkit.evaluation.links import evaluate_links, rank_links
 from graphkit.evaluation.metrics import LinkMetrics, summarize
 from graphkit.evaluation.ranking import AnswerLists, Ranks, filtered_ranks
+from graphkit.evaluation.scoring import query_scorer
 
 __all__ = [
     "AnswerLists",
@@ -10,7 +11,7 @@ __all__ = [
     "Ranks",
     "evaluate_links",
     "filtered_ranks",
-    "link_scorer",
+    "query_scorer",
     "rank_links",
     "summarize",
 ]

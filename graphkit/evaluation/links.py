@@ -12,29 +12,13 @@ from torch import Tensor
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.metrics import LinkMetrics
-from graphkit.evaluation.ranking import SCORES_AT_ONCE, AnswerLists, Ranks, Scorer, filtered_ranks
+from graphkit.evaluation.ranking import SCORES_AT_ONCE, AnswerLists, Ranks, filtered_ranks
+from graphkit.evaluation.scoring import query_scorer
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP
 
 Ids = NDArray[np.int64]
-
-
-def link_scorer(model: Model, table: EmbeddingTable, queries: Ids) -> Scorer:
-    """Returns the scorer of int64[Q, 2] one-hop queries (anchor, directed relation) under a model.
-
-    Entities are encoded chunk by chunk, so that nothing of size [Q, N] or a second table is held.
-    """
-    rows = torch.from_numpy(queries)
-
-    def score(numbers: Tensor, start: int, stop: int) -> Tensor:
-        with torch.inference_mode():
-            some = rows[numbers]
-            anchors = model.encode(table.gather(some[:, 0])).unsqueeze(1)
-            embedded = model.embed(ONE_HOP, anchors, some[:, 1:])
-            return model.score(embedded, model.encode(table.slice(start, stop)))
-
-    return score
 
 
 def rank_links(
@@ -66,7 +50,7 @@ def rank_links(
     queries, counts = np.unique(rows[:, :2], axis=0, return_counts=True)
     ranked = AnswerLists(np.ascontiguousarray(rows[:, 2]), np.concatenate([[0], np.cumsum(counts)]))
     known = AnswerLists(*graph.answers(queries[:, 0], queries[:, 1], filter_splits))
-    scorer = link_scorer(model, table, queries)
+    scorer = query_scorer(model, table, ONE_HOP, queries)
     ranks = filtered_ranks(scorer, graph.num_entities, ranked, known, scores_at_once=scores_at_once)
     return ranks, torch.from_numpy(queries[:, 1] % 2 == 1)[ranks.query]
 

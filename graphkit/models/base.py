@@ -2,22 +2,66 @@
 
 A model turns entity rows into scores and knows neither samplers nor tables::
 
-    rows       = table rows of entities             [U, width]
-    candidates = model.encode(rows)                 [U, D]    what entities look like as answers
-    queries    = model.embed(structure, anchors, relations)   [B, D]
-    logits     = model.score(queries, candidates)   [B, U] or [B, K]; larger is better
+    rows       = table rows of entities                       [U, dim]
+    encoded    = model.encode(rows)                           [U, D]   entities as anchors of queries
+    queries    = model.embed(structure, anchors, relations)   Embedded
+    candidates = model.candidates(encoded)                    [U, C]   entities as answers
+    logits     = model.logits(queries, candidates)            [B, U] or [B, K]; larger is better
+
+A query is embedded bottom-up along its tree, by `project`, `intersect` and `negate`. Nothing is learned for a union: a
+query with unions is embedded as its disjuncts, and an answer counts by the best of them (disjunctive normal form; Ren
+et al., ICLR 2020).
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from graphkit.errors import GraphkitError
-from graphkit.queries import ONE_HOP, Structure
+from graphkit.queries import Anchor, Intersection, Negation, Node, Projection, Structure, Union
+from graphkit.queries.tree import post_order
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """B queries as a model sees them: a vector each, or several where unions leave several ways to answer."""
+
+    #: float32[V, W], the vectors of a query side by side
+    vectors: Tensor
+    #: int64[V], ascending: the query of each vector; None where vector b is query b
+    owners: Tensor | None
+    #: B
+    size: int
+
+    @classmethod
+    def join(cls, parts: Sequence[Embedded]) -> Embedded:
+        """Returns the queries of all parts, one part after the other."""
+        vectors = torch.cat([part.vectors for part in parts])
+        size = sum(part.size for part in parts)
+        if all(part.owners is None for part in parts):
+            return cls(vectors, None, size)
+        owners, first = [], 0
+        for part in parts:
+            own = torch.arange(part.size, device=vectors.device) if part.owners is None else part.owners
+            owners.append(first + own)
+            first += part.size
+        return cls(vectors, torch.cat(owners), size)
+
+    def select(self, start: int, stop: int) -> Embedded:
+        """Returns queries `start` to `stop`."""
+        stop = min(stop, self.size)
+        if self.owners is None:
+            return Embedded(self.vectors[start:stop], None, stop - start)
+        ends = torch.searchsorted(self.owners, torch.tensor([start, stop], device=self.owners.device)).tolist()
+        kept = slice(*ends)
+        return Embedded(self.vectors[kept], self.owners[kept] - start, stop - start)
 
 
 class Model(nn.Module, ABC):
@@ -34,6 +78,10 @@ class Model(nn.Module, ABC):
 
     #: whether `score` is a matrix product, so that scoring all entities is cheap
     dot_product: ClassVar[bool] = False
+    #: whether `intersect` is defined
+    intersects: ClassVar[bool] = False
+    #: whether `negate` is defined
+    negates: ClassVar[bool] = False
     #: weight of the N3 penalty that the model is usually trained with
     default_n3: ClassVar[float] = 0.0
 
@@ -75,18 +123,52 @@ class Model(nn.Module, ABC):
         """Scores candidates; larger is better.
 
         Args:
-            queries: float32[B, D].
-            candidates: float32[N, D] for all queries, or [B, K, D] for each its own.
+            queries: float32[B, W].
+            candidates: float32[N, C] for all queries, or [B, K, C] for each its own.
 
         Returns:
             float32[B, N] or [B, K].
         """
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Turns table rows [U, dim] into what is scored: the rows themselves, unless a model computes on them."""
+        """Turns table rows [U, dim] into entities [U, D]: the rows themselves, unless a model computes on them."""
         return rows
 
-    def embed(self, structure: Structure, anchors: Tensor, relations: Tensor) -> Tensor:
+    def candidates(self, encoded: Tensor) -> Tensor:
+        """Turns encoded entities [U, D] into what `score` compares with [U, C], once for any number of queries."""
+        return encoded
+
+    def intersect(self, branches: Sequence[Tensor]) -> Tensor:
+        """Returns float32[B, D]: the intersection of two or more queries [B, D]; see `intersects`."""
+        raise NotImplementedError(f"{type(self).__name__} has no intersection")
+
+    def negate(self, x: Tensor) -> Tensor:
+        """Returns float32[B, D]: the complement of queries [B, D]; see `negates`."""
+        raise NotImplementedError(f"{type(self).__name__} has no negation")
+
+    def require(self, structure: Structure) -> None:
+        """Makes sure that the model can embed a structure.
+
+        Raises:
+            GraphkitError: it lacks an operator that the structure needs.
+        """
+        nodes = {type(node) for tree in structure.disjuncts for node in post_order(tree)}
+        missing = [
+            operator
+            for operator, kind, defined in (
+                ("intersections", Intersection, self.intersects),
+                ("negations", Negation, self.negates),
+            )
+            if kind in nodes and not defined
+        ]
+        if missing:
+            raise GraphkitError(
+                f"{type(self).__name__} has no {' and no '.join(missing)}, which queries of the structure "
+                f"{structure.name} need; choose structures without, or a model that has them (gqe intersects, betae "
+                "negates too)"
+            )
+
+    def embed(self, structure: Structure, anchors: Tensor, relations: Tensor) -> Embedded:
         """Embeds queries of one structure.
 
         Args:
@@ -94,15 +176,49 @@ class Model(nn.Module, ABC):
             anchors: float32[B, anchors of the structure, D], encoded.
             relations: int64[B, relations of the structure], directed.
 
-        Returns:
-            float32[B, W]: queries, in whatever width and form the model's `score` takes.
-
         Raises:
-            GraphkitError: the model cannot embed this structure.
+            GraphkitError: the model lacks an operator that the structure needs.
         """
-        if structure != ONE_HOP:
-            raise GraphkitError(f"{type(self).__name__} embeds {ONE_HOP.name} queries only, and got {structure.name}")
-        return self.project(anchors[:, 0], relations[:, 0])
+        self.require(structure)
+        # Columns of a row count anchors and relations together; these tensors hold each kind alone.
+        place = {column: i for kind in ("anchor", "relation") for i, column in enumerate(structure.columns(kind))}
+
+        def embedded(node: Node) -> Tensor:
+            match node:
+                case Anchor():
+                    return anchors[:, place[node.entity]]
+                case Projection():
+                    return self.project(embedded(node.operand), relations[:, place[node.relation]])
+                case Intersection():
+                    return self.intersect([embedded(branch) for branch in node.branches])
+                case Negation():
+                    return self.negate(embedded(node.operand))
+                case Union():
+                    raise AssertionError("a disjunct has no unions")
+
+        ways = [embedded(tree) for tree in structure.disjuncts]
+        size = len(anchors)
+        if len(ways) == 1:
+            return Embedded(ways[0], None, size)
+        owners = torch.arange(size, device=anchors.device).repeat_interleave(len(ways))
+        return Embedded(torch.stack(ways, dim=1).flatten(0, 1), owners, size)
+
+    def logits(self, queries: Embedded, candidates: Tensor) -> Tensor:
+        """Scores candidates by the best vector of each query; larger is better.
+
+        Args:
+            queries: B queries.
+            candidates: float32[N, C] for all queries, or [B, K, C] for each its own; see `candidates`.
+
+        Returns:
+            float32[B, N] or [B, K].
+        """
+        if queries.owners is None:
+            return self.score(queries.vectors, candidates)
+        own = candidates if candidates.dim() == 2 else candidates[queries.owners]
+        scores = self.score(queries.vectors, own)
+        best = scores.new_full((queries.size, scores.shape[1]), -math.inf)
+        return best.scatter_reduce(0, queries.owners.unsqueeze(1).expand_as(scores), scores, "amax")
 
     def squared_moduli(self, x: Tensor) -> Tensor:
         """Returns the squared size of each coordinate of rows [..., D], for norms over coordinates."""

@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import count
 
 from graphkit.errors import GraphkitError, did_you_mean
+from graphkit.queries.normal_form import disjuncts
 from graphkit.queries.tree import Anchor, Argument, Node, Projection, is_complement, post_order, relabel
 from graphkit.queries.tuples import Nested, parse_letters, print_letters, read_text
 
@@ -71,6 +72,15 @@ class Structure:
     def complement(self) -> bool:
         """Whether the answers are all entities but some: the query is unbounded."""
         return is_complement(self.tree)
+
+    @cached_property
+    def disjuncts(self) -> tuple[Node, ...]:
+        """The trees without unions, numbered by the same columns, whose answers together are the structure's.
+
+        Raises:
+            GraphkitError: there are more than `MAX_DISJUNCTS`.
+        """
+        return disjuncts(self.tree)
 
     def require_bounded(self) -> None:
         """Makes sure that a query has other answers than all entities but some.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
-from graphkit.queries import ONE_HOP, structures
+from graphkit.queries import ONE_HOP, Structure, structures
 from graphkit.samplers.batch import QueryBatch, Segment
 
 NegativeMode = Literal["none", "own", "shared"]
@@ -52,6 +52,11 @@ class SamplerOptions:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
         if not 0 <= self.seed < 2**63:
             raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
+
+    @property
+    def parsed(self) -> tuple[Structure, ...]:
+        """The structures that `structures` names."""
+        return structures(self.structures)
 
 
 class QuerySampler:

@@ -1,47 +1,27 @@
-"""The task ``links``: one-hop queries in both directions, trained from host-resident tables."""
+"""The task ``links``: one-hop queries in both directions, judged by link prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher
-from graphkit.errors import GraphkitError
+from graphkit.engine import EmbeddingTable, RowOptimizer
 from graphkit.evaluation import LinkMetrics, evaluate_links
 from graphkit.graph import KnowledgeGraph, Split
-from graphkit.losses import Loss, Softmax
+from graphkit.losses import Loss
 from graphkit.models import Model
-from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
-
-#: Logits that are held at once by a loss over all entities.
-_LOGITS_AT_ONCE = 2**26
-
-Precision = Literal["fp32", "bf16"]
+from graphkit.samplers import QuerySampler
+from graphkit.training.embedding import EmbeddingTask, Precision, Weighting
 
 
-class LinkTask:
-    """Trains a model on the training edges of a graph; implements `Task`.
+class LinkTask(EmbeddingTask):
+    """Trains a model on the training edges of a graph and ranks its held-out triples.
 
     Args:
-        graph: the graph.
-        model: the model.
-        table: entity rows to go on from; by default rows and parameters are drawn afresh from `seed`.
-        sampler: the stream of batches; by default one without negatives, for a loss over all entities.
-        loss: the loss, by default `Softmax`; with a sampler that draws no negatives it is taken over all entities.
-        optimizer: for the rows of a fresh table and the model's parameters, by default `Adagrad`.
-        seed: of fresh values.
-        n3: weight λ of the nuclear 3-norm (Lacroix et al., ICML 2018): λ/B Σ |x|³ over the anchors, relations and
-            answers of the batch; by default the model's own (`Model.default_n3`).
-        weighting: "none", or "answers": queries weigh (4 + answers)^-1/2 (Ren and Leskovec, NeurIPS 2020).
-        precision: of the matrix products of scores in training: "fp32", or "bf16" (factors and logits are rounded,
-            sums are accumulated in fp32); weights, losses and evaluation are fp32.
+        graph, model, table, sampler, loss, optimizer, seed, n3, weighting, precision: see `EmbeddingTask`.
         validation_triples: rank at most so many validation triples, a fixed random choice; None = all.
 
     Raises:
-        GraphkitError: an option is out of range, or loss and sampler do not go together.
+        GraphkitError: as `EmbeddingTask` does.
     """
 
     def __init__(
@@ -55,54 +35,23 @@ class LinkTask:
         optimizer: RowOptimizer | None = None,
         seed: int = 0,
         n3: float | None = None,
-        weighting: Literal["none", "answers"] = "none",
+        weighting: Weighting = "none",
         precision: Precision = "fp32",
         validation_triples: int | None = 1000,
     ) -> None:
-        n3 = model.default_n3 if n3 is None else n3
-        if not n3 >= 0:
-            raise GraphkitError(f"task.n3 is {n3}, and 0 (no penalty) or more is needed")
-        if weighting not in ("none", "answers"):
-            raise GraphkitError(f"task.weighting is {weighting!r}, and none or answers is needed")
-        if precision not in ("fp32", "bf16"):
-            raise GraphkitError(f"task.precision is {precision!r}, and fp32 or bf16 is needed")
-        loss, optimizer = loss or Softmax(), optimizer or Adagrad()
-        sampler = sampler or QuerySampler(graph, SamplerOptions(batch_size=256, mode="none", negatives=0, seed=seed))
-        self.full = sampler.options.mode == "none"
-        if self.full and not loss.full:
-            raise GraphkitError(
-                f"the loss {type(loss).__name__} needs negatives and the sampler draws none; choose sampler=own, "
-                "sampler=shared or loss=softmax"
-            )
-        if table is None:
-            generator = torch.Generator().manual_seed(seed)
-            model.initialize(generator)
-            table = EmbeddingTable(model.initial_rows(graph.num_entities, generator), optimizer)
-        self.graph, self.model, self.table, self.sampler, self.loss = graph, model, table, sampler, loss
-        self.dense = optimizer.dense(model.parameters())
-        self.n3 = n3
-        self.weighting = weighting
-        self.precision = precision
+        super().__init__(
+            graph,
+            model,
+            table=table,
+            sampler=sampler,
+            loss=loss,
+            optimizer=optimizer,
+            seed=seed,
+            n3=n3,
+            weighting=weighting,
+            precision=precision,
+        )
         self.validation_triples = validation_triples
-        self._trained = 0
-        self._feed: RowPrefetcher | None = None
-
-    def batches(self) -> Iterator[GatheredBatch]:
-        """Returns batches with their rows, from the batch after the last trained one."""
-        self.sampler.load_state_dict({"position": self._trained})
-        self._feed = RowPrefetcher(self.sampler, self.table, all_rows=self.full)
-        return self._feed
-
-    def step(self, batch: GatheredBatch) -> dict[str, float]:
-        """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
-        rows = batch.rows.detach().requires_grad_()
-        loss = self._backward(batch, rows)
-        assert rows.grad is not None  # every row of the batch takes part in a score
-        self.table.update(batch.ids, rows.grad)
-        self.dense.step()
-        self.dense.zero_grad()
-        self._trained = batch.number + 1
-        return {"loss": loss, "samples": batch.batch.size}
 
     def validate(self) -> dict[str, float]:
         """Ranks the validation triples, filtered, both sides; empty when the graph has none."""
@@ -117,93 +66,6 @@ class LinkTask:
         measured = self._evaluate("test", None)
         return {"test": measured.to_json(), "protocol": measured.protocol}
 
-    def state_dict(self) -> dict[str, Any]:
-        """Returns weights, optimiser state and the position in the stream."""
-        dense = self.dense.state_dict()["state"]
-        return {
-            "weights": {"entities": self.table.weight, "model": dict(self.model.state_dict())},
-            "optimizer": {"entities": self.table.state_dict(), "model": {str(key): dense[key] for key in dense}},
-            "sampler": {"position": self._trained},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned."""
-        self.table.load_state_dict(state["weights"]["entities"], state["optimizer"]["entities"])
-        self.model.load_state_dict(state["weights"]["model"])
-        dense = {int(key): value for key, value in state["optimizer"]["model"].items()}
-        self.dense.load_state_dict({**self.dense.state_dict(), "state": dense})
-        self._trained = state["sampler"]["position"]
-
-    def close(self) -> None:
-        """Stops the prefetcher and the sampler's threads."""
-        if self._feed is not None:
-            self._feed.close()
-        self.sampler.close()
-
     def _evaluate(self, split: Split, limit: int | None) -> LinkMetrics:
-        self.model.eval()
-        try:
+        with self.evaluating():
             return evaluate_links(self.graph, self.model, self.table, split=split, limit=limit)
-        finally:
-            self.model.train()
-
-    def _backward(self, batch: GatheredBatch, rows: Tensor) -> float:
-        """Adds the gradients of the batch to `rows` and to the model's parameters; returns the loss."""
-        encoded = self.model.encode(rows)
-        anchors, positives, relations, queries = self._embed(batch, encoded)
-        weights = self._weights(batch.batch)
-        # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
-        # never held for the whole batch.
-        query_leaf, entity_leaf = queries.detach().requires_grad_(), encoded.detach().requires_grad_()
-        size = batch.batch.size
-        step = max(1, _LOGITS_AT_ONCE // len(rows)) if self.full else size
-        total = 0.0
-        for start in range(0, size, step):
-            lanes = slice(start, start + step)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-                losses = self._score(batch, query_leaf[lanes], entity_leaf, positives[lanes], lanes)
-            loss = (weights[lanes] * losses).sum()
-            torch.autograd.backward(loss)
-            total += loss.item()
-        targets, gradients = [queries, encoded], [query_leaf.grad, entity_leaf.grad]
-        if self.n3 > 0:
-            parameters = self.model.relation_parameters(relations)
-            cubes = [self._cubes(x) for x in (anchors, parameters, encoded[positives])]
-            penalty = self.n3 / size * torch.stack(cubes).sum()
-            targets.append(penalty)
-            gradients.append(torch.ones(()))
-        torch.autograd.backward(targets, gradients)
-        return total
-
-    def _embed(self, batch: GatheredBatch, encoded: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns anchors [A, D], places of positives [B], relations [A'] and queries [B, D] of all segments."""
-        anchors, relations, queries = [], [], []
-        for segment in batch.batch.segments:
-            found = encoded[batch.locate(segment.anchors)]
-            queries.append(self.model.embed(segment.structure, found, segment.relations))
-            anchors.append(found.flatten(0, 1))
-            relations.append(segment.relations.flatten())
-        positives = batch.locate(batch.batch.positives)
-        return torch.cat(anchors), positives, torch.cat(relations), torch.cat(queries)
-
-    def _score(self, batch: GatheredBatch, queries: Tensor, encoded: Tensor, positives: Tensor, lanes: slice) -> Tensor:
-        """Returns float[n]: the losses of some lanes."""
-        if self.full:
-            return self.loss.all_entities(self.model.score(queries, encoded).float(), positives)
-        drawn, mask = batch.batch.negatives, batch.batch.mask
-        assert drawn is not None and mask is not None  # the sampler's mode is own or shared
-        places = batch.locate(drawn if batch.batch.shared else drawn[lanes])
-        positive = self.model.score(queries, encoded[positives].unsqueeze(1)).squeeze(1)
-        negative = self.model.score(queries, encoded[places])
-        population = (len(self.table) - batch.batch.answer_counts[lanes]).float()
-        return self.loss.sampled(positive.float(), negative.float(), mask[lanes], population)
-
-    def _weights(self, batch: QueryBatch) -> Tensor:
-        """Returns float[B] weights of the queries that sum to 1."""
-        if self.weighting == "none":
-            return torch.full((batch.size,), 1 / batch.size)
-        weights = (4 + batch.answer_counts).float().rsqrt()
-        return weights / weights.sum()
-
-    def _cubes(self, x: Tensor) -> Tensor:
-        return self.model.squared_moduli(x).pow(1.5).sum()

@@ -19,7 +19,7 @@ from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Loss, Softmax
 from graphkit.models import ComplEx, Model, TransE
 from graphkit.samplers import QuerySampler, SamplerOptions
-from graphkit.training import LinkTask, links
+from graphkit.training import LinkTask, embedding
 
 Mode = Literal["none", "own", "shared"]
 
@@ -145,7 +145,7 @@ def test_chunks_of_the_full_softmax_change_nothing(
 ) -> None:
     whole = make_task(graph, model, "none", n3=0.05)
     losses = run_steps(whole, 3)
-    monkeypatch.setattr(links, "_LOGITS_AT_ONCE", per_chunk * graph.num_entities)
+    monkeypatch.setattr(embedding, "_LOGITS_AT_ONCE", per_chunk * graph.num_entities)
     chunked = make_task(graph, model, "none", n3=0.05)
     assert run_steps(chunked, 3) == pytest.approx(losses, abs=1e-6)
     for name, tensor in tensors(whole.state_dict()["weights"]):
