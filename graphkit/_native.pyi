@@ -31,17 +31,25 @@ class Index:
     def degree(self, entities: Ids) -> Ids: ...
     def check(self, num_directed_relations: int) -> None: ...
 
-class LinkStream:
+SAMPLING_OUTCOMES: int
+
+class QueryStream:
     def __init__(
         self,
         index: Index,
         *,
+        structures: list[tuple[Ids, int]],
         batch_size: int,
         negatives: int,
         mode: int,
+        answers: int,
+        backtracking: bool,
+        attempts: int,
         seed: int,
         threads: int,
         ahead: int,
         first: int,
     ) -> None: ...
-    def next(self) -> tuple[int, Ids, Ids, Ids, Ids | None, NDArray[np.bool_] | None]: ...
+    def next(
+        self,
+    ) -> tuple[int, Ids, Ids, Ids, Ids, NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int]: ...

@@ -1,4 +1,4 @@
-"""Answers to questions: a pattern goes in, labelled answers come out, the known ones marked."""
+"""Answers to questions: a pattern goes in, labelled answers come out, the known ones first and marked."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
-from graphkit.evaluation import query_scorer
+from graphkit.evaluation import Candidates, query_scorer
 from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, Query, answers, parse
 from graphkit.training import Run, load_trained
+
+#: Entities that are encoded and scored together.
+_ENTITIES_AT_ONCE = 65_536
 
 
 class KnownAnswersOnly(UserWarning):
@@ -50,47 +55,72 @@ class Answering(Protocol):
 
 
 def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[Answer]:
-    """Answers a question with a trained run.
+    """Answers a question with a trained run: what the graph says first, then what the model predicts.
 
     Args:
         run: a run's folder, or a loaded run, which saves loading it for each question.
         pattern: e.g. ``?x : borders(?x, France)``; see `graphkit.queries.parse`.
-        top: number of answers.
+        top: number of predictions.
 
     Returns:
-        For a pattern of one condition, the `top` entities with the highest scores, best first. For any other, up to
-        `top` of the answers that the graph's triples of all splits give, without scores, by label; the warning
-        `KnownAnswersOnly` says so, since a model of one-hop queries cannot predict more.
+        Every answer that the graph's triples of all splits give, marked as known, then the `top` other entities with
+        the highest scores; each part best first. A prediction may be an entity that the question names. If the model
+        cannot embed the question there are no predictions and no scores: the known answers come by label, and the
+        warning `KnownAnswersOnly` says so.
 
     Raises:
-        GraphkitError: no such run, a mistake in the pattern (its position is marked), or an unknown label.
+        GraphkitError: no such run, a mistake in the pattern (its position is marked), an unknown label, or a score
+            that is NaN.
     """
     if top < 1:
         raise GraphkitError(f"top is {top}, and at least 1 is needed")
     trained: Answering = load_trained(Run.open(run)) if isinstance(run, str | Path) else run
-    query = parse(pattern, trained.graph)
-    if query.structure == ONE_HOP:
-        return _scored(trained, query, top)
-    known = answers(query, trained.graph, SPLITS).tolist()
-    shown = sorted(trained.graph.entity_label(entity) for entity in known)[:top]
-    warnings.warn(
-        f"of this question, only answers that the graph's triples give are shown ({len(shown)} of {len(known)}), "
-        "without scores: predictions need a model of multi-hop queries, and the run's model is one of single hops",
-        KnownAnswersOnly,
-        stacklevel=2,
-    )
-    return [Answer(label, None, True) for label in shown]
-
-
-def _scored(trained: Answering, query: Query, top: int) -> list[Answer]:
-    graph = trained.graph
-    anchor, relation = query.row
-    known = set(graph.answers(anchor, relation)[0].tolist())
-    row = torch.tensor([query.row]).numpy()
-    scorer = query_scorer(trained.model, trained.table, ONE_HOP, row)
-    scores = scorer(torch.zeros(1, dtype=torch.int64), 0, graph.num_entities).squeeze(0)
-    best = torch.topk(scores, min(top, graph.num_entities))
+    graph, query = trained.graph, parse(pattern, trained.graph)
+    known = _known(graph, query)
+    try:
+        trained.model.require(query.structure)
+    except GraphkitError as error:
+        warnings.warn(
+            f"of this question, only the answers that the graph's triples give are shown ({len(known)}), without "
+            f"scores: {error}",
+            KnownAnswersOnly,
+            stacklevel=2,
+        )
+        return [Answer(label, None, True) for label in sorted(map(graph.entity_label, known.tolist()))]
+    scores = _scores(trained, query)
+    unknown = torch.ones(len(scores), dtype=torch.bool)
+    unknown[known] = False
+    others = unknown.nonzero().squeeze(1)
+    best_known = scores[known].sort(descending=True, stable=True)
+    best_others = scores[others].topk(min(top, len(others)))
     return [
-        Answer(graph.entity_label(entity), score, entity in known)
-        for score, entity in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        Answer(graph.entity_label(entity), score, is_known)
+        for entities, best, is_known in ((known, best_known, True), (others, best_others, False))
+        for entity, score in zip(entities[best.indices].tolist(), best.values.tolist(), strict=True)
     ]
+
+
+def _known(graph: KnowledgeGraph, query: Query) -> Tensor:
+    """Returns int64[A]: the answers that the triples of all splits give."""
+    if query.structure == ONE_HOP:
+        # Looked up split by split; execution would make one index of all splits first.
+        anchor, relation = query.row
+        return torch.from_numpy(graph.answers(anchor, relation)[0])
+    return torch.from_numpy(answers(query, graph, SPLITS))
+
+
+def _scores(trained: Answering, query: Query) -> Tensor:
+    """Returns float[N]: the logits of all entities."""
+    rows = np.array([query.row], dtype=np.int64)
+    # For one query, encoded entities need not be kept.
+    candidates = Candidates(trained.model, trained.table, kept_bytes=0)
+    scorer = query_scorer(trained.model, trained.table, query.structure, rows, candidates=candidates)
+    size = trained.graph.num_entities
+    one = torch.zeros(1, dtype=torch.int64)
+    parts = [scorer(one, start, min(start + _ENTITIES_AT_ONCE, size)) for start in range(0, size, _ENTITIES_AT_ONCE)]
+    scores = torch.cat(parts, dim=1).squeeze(0)
+    if torch.isnan(scores).any():
+        raise GraphkitError(
+            "a score of this question is not a number; the model has diverged: train again with a lower lr"
+        )
+    return scores

@@ -23,6 +23,7 @@ examples:
   graphkit train resume=my-run                    continue after an interruption
   graphkit answer my-run "?x : borders(?x, France)"
   graphkit evaluate my-run --json
+  graphkit evaluate my-run queries=query2box_fb15k237
 """
 
 
@@ -106,9 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("train", help="train a model; settings as key=value (graphkit train --help)", add_help=False)
 
-    evaluate = verbs.add_parser("evaluate", help="rank the held-out triples of a run's graph")
+    evaluate = verbs.add_parser("evaluate", help="rank the held-out triples of a run's graph, or published queries")
     evaluate.add_argument("run_dir", metavar="RUN", help="the folder of a run")
-    evaluate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
+    evaluate.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="queries=NAME: rank the answers of a published set of multi-hop queries; graph.path=FOLDER: if the graph "
+        "has moved",
+    )
     evaluate.add_argument("--split", default="test", choices=("train", "valid", "test"), help="default: test")
     evaluate.add_argument("--json", action="store_true", help="print JSON alone")
     evaluate.set_defaults(run=_evaluate)
@@ -121,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         help="?x : relation(?x, Label), or several conditions; a label with , ( ) or : goes in double quotes",
     )
     answer.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. graph.path=FOLDER, if it has moved")
-    answer.add_argument("--top", type=int, default=10, metavar="N", help="number of answers (default: 10)")
+    answer.add_argument(
+        "--top", type=int, default=10, metavar="N", help="predictions after the known answers (default: 10)"
+    )
     answer.add_argument("--json", action="store_true", help="print JSON alone")
     answer.set_defaults(run=_answer)
 

@@ -17,6 +17,8 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     console = Console()
     if "test" in metrics:
         print_ranks(metrics["test"], metrics["protocol"])
+    if "queries" in metrics:
+        print_queries(metrics["queries"])
     train = metrics["train"]
     console.print(
         f"trained {train['steps']:,} steps (best: {train['best_step']:,}) in {train['seconds']:.1f} s wall, "
@@ -30,15 +32,12 @@ def print_metrics(metrics: dict[str, Any]) -> None:
 def print_ranks(measured: dict[str, Any], protocol: dict[str, Any]) -> None:
     """Prints link prediction metrics: both sides, each side, and the other readings of ties."""
     console = Console()
-    table = Table(title=f"{protocol['split']}: {protocol['triples']:,} triples, filtered ranks")
-    table.add_column("")
-    for column in _COLUMNS:
-        table.add_column(column.upper() if column.startswith("m") else column, justify="right")
+    table = _metrics_table(f"{protocol['split']}: {protocol['triples']:,} triples, filtered ranks")
     rows = {"both sides": measured, "tails": measured["tail"], "heads": measured["head"]}
     if measured["optimistic"] != measured["pessimistic"]:
         rows |= {"ties optimistic": measured["optimistic"], "ties pessimistic": measured["pessimistic"]}
     for name, row in rows.items():
-        table.add_row(name, *(f"{row[column]:.1f}" if column == "mr" else f"{row[column]:.4f}" for column in _COLUMNS))
+        table.add_row(name, *_cells(row))
     console.print(table)
     console.print(
         f"ranked against all {protocol['entities']:,} entities, filtered by {', '.join(protocol['filtered_by'])}; "
@@ -48,8 +47,37 @@ def print_ranks(measured: dict[str, Any], protocol: dict[str, Any]) -> None:
     )
 
 
+def print_queries(queries: dict[str, Any]) -> None:
+    """Prints metrics of multi-hop queries, ``{split: metrics, "protocol": ...}``: each structure, then the means."""
+    console = Console()
+    protocol = queries["protocol"]
+    for split, measured in queries.items():
+        if split == "protocol":
+            continue
+        means = {"mean_epfo": "mean without negation", "mean_negation": "mean with negation"}
+        structures = {name: row for name, row in measured.items() if name not in means}
+        asked = sum(row["queries"] for row in structures.values())
+        table = _metrics_table(f"{split}: {asked:,} queries, filtered ranks of their hard answers")
+        for column in ("queries", "hard answers"):
+            table.add_column(column, justify="right")
+        for name, row in structures.items():
+            table.add_row(name, *_cells(row), f"{row['queries']:,}", f"{row['hard_answers']:,}")
+        table.add_section()
+        for mean, title in means.items():
+            if mean in measured:
+                table.add_row(title, *_cells(measured[mean]))
+        console.print(table)
+    notes = [
+        f"ranked against all {protocol['entities']:,} entities but the answers; averaged over the "
+        f"{', then the '.join(protocol['averaged_over'])}; ties: {protocol['ties']}",
+        *(f"{name} is left out: {reason}" for name, reason in protocol["skipped"].items()),
+    ]
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True, markup=False)
+
+
 def print_answers(pattern: str, answers: list[Answer]) -> None:
-    """Prints ranked answers, known ones marked."""
+    """Prints answers in their order, known ones marked."""
     table = Table()
     table.add_column("#", justify="right")
     table.add_column("answer")
@@ -62,3 +90,15 @@ def print_answers(pattern: str, answers: list[Answer]) -> None:
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(pattern)
     console.print(table)
+
+
+def _metrics_table(title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("")
+    for column in _COLUMNS:
+        table.add_column(column.upper() if column.startswith("m") else column, justify="right")
+    return table
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [f"{row[column]:.1f}" if column == "mr" else f"{row[column]:.4f}" for column in _COLUMNS]

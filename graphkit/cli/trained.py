@@ -7,19 +7,27 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Any, Literal, cast
 
 from graphkit.answering import KnownAnswersOnly, answer
 from graphkit.cli.settings import override
-from graphkit.cli.tables import print_answers, print_ranks
-from graphkit.evaluation import evaluate_links
+from graphkit.cli.tables import print_answers, print_queries, print_ranks
+from graphkit.data import load_queries
+from graphkit.evaluation import evaluate_links, evaluate_queries
 from graphkit.graph import Split
 from graphkit.training import Run, Trained, load_trained, run_config
 
+#: The splits that published queries may have.
+HeldOut = Literal["valid", "test"]
+
 
 def run_evaluate(folder: str, *, split: str, overrides: Sequence[str], as_json: bool) -> int:
-    """Ranks the triples of a split and prints the metrics."""
-    trained = _load(folder, overrides)
+    """Ranks the triples of a split, or the published queries that ``queries=NAME`` names, and prints the metrics."""
+    trained = _load(folder, overrides, also=("queries",))
+    if "queries" in trained.config:
+        asked = {"queries": _measure_queries(trained, str(trained.config["queries"]), cast(HeldOut, split))}
+        print(json.dumps(asked)) if as_json else print_queries(asked["queries"])
+        return 0
     measured = evaluate_links(trained.graph, trained.model, trained.table, split=cast(Split, split))
     if as_json:
         print(json.dumps({split: measured.to_json(), "protocol": measured.protocol}))
@@ -42,9 +50,18 @@ def run_answer(folder: str, pattern: str, *, top: int, overrides: Sequence[str],
     return 0
 
 
-def _load(folder: str, overrides: Sequence[str]) -> Trained:
-    """Loads a run; its graph may have moved, and what its configuration may name is said on the line."""
+def _measure_queries(trained: Trained, name: str, split: HeldOut) -> dict[str, Any]:
+    """Returns the metrics of a published query set as `metrics.json` holds them: by split, with the protocol."""
+    published = load_queries(name)
+    published.require_graph(trained.graph)
+    tables = published.tables(split)
+    measured = evaluate_queries(trained.model, trained.table, tables, skip_unsupported=True)
+    return {split: measured.to_json(), "protocol": {"queries": name, **measured.protocol}}
+
+
+def _load(folder: str, overrides: Sequence[str], also: Sequence[str] = ()) -> Trained:
+    """Loads a run; its graph may have moved, what its configuration may name and what `also` lists is on the line."""
     run = Run.open(folder)
     config = run_config(run)
     settings = [f"graph.{key}" for key in config["graph"] if key != "_target_"]
-    return load_trained(run, config=override(config, overrides, allowed=[*settings, "allow_targets"]))
+    return load_trained(run, config=override(config, overrides, allowed=[*settings, "allow_targets", *also]))

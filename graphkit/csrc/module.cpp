@@ -2,7 +2,9 @@
 // what would otherwise read out of bounds.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstring>
 #include <memory>
@@ -14,7 +16,7 @@
 #include "graph/resident.hpp"
 #include "queries/execution.hpp"
 #include "queries/program.hpp"
-#include "samplers/links.hpp"
+#include "samplers/queries.hpp"
 #include "samplers/stream.hpp"
 
 namespace nb = nanobind;
@@ -26,6 +28,7 @@ using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 template <class T, int... Shape>
 using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
 using Ids = Array<std::int64_t, -1>;
+using Code = Array<std::int64_t, -1, 2>;  // (operation, operand) of the instructions of a program
 
 // A numpy array over memory that `owner` keeps alive.
 template <class T, class Owner>
@@ -181,7 +184,7 @@ nb::object copy_resident(AnyArray array) {
 }
 
 // Answers of queries of one structure: (values [A], offsets [B + 1]).
-nb::tuple execute_queries(const Index& index, Array<std::int64_t, -1, 2> code, Array<std::int64_t, -1, -1> rows,
+nb::tuple execute_queries(const Index& index, Code code, Array<std::int64_t, -1, -1> rows,
                           unsigned threads) {
     if (threads == 0) throw std::invalid_argument("threads must be positive");
     const Program program({code.data(), code.size()}, rows.shape(1));
@@ -194,60 +197,82 @@ nb::tuple execute_queries(const Index& index, Array<std::int64_t, -1, 2> code, A
     return nb::make_tuple(own(std::move(lists.values)), own(std::move(lists.offsets)));
 }
 
-// Batches of one-hop queries, made ahead by native threads.
-class LinkStream {
+// Batches of queries, made ahead by native threads.
+class QueryStream {
   public:
-    LinkStream(nb::object index, LinkOptions options, unsigned threads, unsigned ahead, std::uint64_t first)
+    QueryStream(nb::object index, QuerySampling sampling, unsigned threads, unsigned ahead, std::uint64_t first)
         : index_(std::move(index)),
-          options_(options),
+          sampling_(std::move(sampling)),
           stream_(
-              [&index = nb::cast<const Index&>(index_), options](std::uint64_t number, LinkBatch& out) {
-                  index.visit([&](const auto& g) { fill_links(g, options, number, out); });
+              [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out) {
+                  const auto space = spaces_->take(index.num_entities());
+                  index.visit([&](const auto& g) { sampling_.fill(g, number, *space, out); });
               },
               threads, ahead, first) {}
 
-    // (number, queries [B, 2], positives [B], counts [B], candidates or None, mask [B, K] or None)
+    // (number, sizes [S], rows, positives [B], counts [B], log_probs [B], candidates or None, mask [B, K] or None,
+    // outcomes [S, kOutcomes], failed segment or -1)
     nb::tuple next() {
-        std::shared_ptr<const LinkBatch> batch;
+        std::shared_ptr<const QueryBatch> batch;
         {
             const nb::gil_scoped_release release;
             batch = stream_.next();
         }
-        const std::size_t size = options_.batch_size, width = options_.negatives;
+        const QueryOptions& options = sampling_.options();
+        const std::size_t size = options.batch_size, width = options.negatives;
         nb::object candidates = nb::none(), mask = nb::none();
-        if (options_.mode != Negatives::kNone) {
-            candidates = options_.mode == Negatives::kOwn ? borrow(batch->candidates.data(), {size, width}, batch)
-                                                          : borrow(batch->candidates.data(), {width}, batch);
+        if (options.mode != Negatives::kNone) {
+            candidates = options.mode == Negatives::kOwn ? borrow(batch->candidates.data(), {size, width}, batch)
+                                                         : borrow(batch->candidates.data(), {width}, batch);
             mask = borrow(reinterpret_cast<const bool*>(batch->mask.data()), {size, width}, batch);
         }
-        return nb::make_tuple(batch->number, borrow(batch->queries.data(), {size, 2}, batch),
+        return nb::make_tuple(batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
+                              borrow(batch->rows.data(), {batch->rows.size()}, batch),
                               borrow(batch->positives.data(), {size}, batch),
-                              borrow(batch->counts.data(), {size}, batch), candidates, mask);
+                              borrow(batch->counts.data(), {size}, batch),
+                              borrow(batch->log_probs.data(), {size}, batch), candidates, mask,
+                              borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
     }
 
   private:
     nb::object index_;  // kept alive for the threads of the stream, which end first
-    LinkOptions options_;
-    OrderedStream<LinkBatch> stream_;
+    QuerySampling sampling_;
+    std::shared_ptr<BufferPool<SamplingSpace>> spaces_ = std::make_shared<BufferPool<SamplingSpace>>();
+    OrderedStream<QueryBatch> stream_;
 };
 
-LinkStream* make_link_stream(nb::object index, std::uint64_t batch_size, std::uint64_t negatives, int mode,
-                             std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
+// `structures` are pairs of a program's code [n, 2] and the width of its rows.
+QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Code, std::uint64_t>>& structures,
+                               std::uint64_t batch_size, std::uint64_t negatives, int mode, int answers,
+                               bool backtracking, std::uint64_t attempts, std::uint64_t seed, unsigned threads,
+                               unsigned ahead, std::uint64_t first) {
     if (nb::cast<const Index&>(index).num_edges() == 0)
         throw std::invalid_argument("the graph has no edges to draw queries from");
-    if (batch_size == 0 || threads == 0 || ahead == 0 || mode < 0 || mode > 2)
-        throw std::invalid_argument("batch_size, threads and ahead must be positive and mode 0, 1 or 2");
-    return new LinkStream(std::move(index), {batch_size, negatives, static_cast<Negatives>(mode), seed}, threads, ahead,
-                          first);
+    if (structures.empty() || batch_size == 0 || attempts == 0 || threads == 0 || ahead == 0)
+        throw std::invalid_argument("structures, batch_size, attempts, threads and ahead must be positive");
+    if (mode < 0 || mode > 2 || answers < 0 || answers > 1)
+        throw std::invalid_argument("mode must be 0, 1 or 2, and answers 0 or 1");
+    std::vector<Program> programs;
+    for (const auto& [code, width] : structures) {
+        programs.emplace_back(std::span(code.data(), code.size()), width);
+        if (programs.back().complement()) throw std::invalid_argument("an unbounded query cannot be drawn");
+    }
+    const QueryOptions options{batch_size,
+                               negatives,
+                               static_cast<Negatives>(mode),
+                               static_cast<AnswerDraw>(answers),
+                               backtracking,
+                               attempts,
+                               seed};
+    return new QueryStream(std::move(index), {std::move(programs), options}, threads, ahead, first);
 }
 
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() =
-        "Native core of graphkit: graph index, execution of queries and samplers. Use graphkit.graph, graphkit.queries "
-        "and "
-        "graphkit.samplers.";
+        "Native core of graphkit: graph index, execution of queries, and samplers. Use graphkit.graph, graphkit.queries "
+        "and graphkit.samplers.";
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
     m.def("copy_resident", &copy_resident, nb::arg("array"));
@@ -265,10 +290,12 @@ NB_MODULE(_native, m) {
     m.attr("MAX_QUERY_DEPTH") = kMaxQueryDepth;
     m.def("execute", &execute_queries, nb::arg("index"), nb::arg("code"), nb::arg("rows"), nb::arg("threads"));
 
-    nb::class_<LinkStream>(m, "LinkStream")
-        .def(nb::new_(&make_link_stream), nb::arg("index"), nb::arg("batch_size"), nb::arg("negatives"),
-             nb::arg("mode"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
-        .def("next", &LinkStream::next);
+    m.attr("SAMPLING_OUTCOMES") = kOutcomes;
+    nb::class_<QueryStream>(m, "QueryStream")
+        .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
+             nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"), nb::arg("attempts"),
+             nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
+        .def("next", &QueryStream::next);
 }
 
 }  // namespace graphkit

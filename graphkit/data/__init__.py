@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphkit.data.importing import ImportReport, PartReport, import_triples
 from graphkit.data.named import DATASETS, NamedDataset, load, names
-from graphkit.data.query_sets import QUERY_SETS, QuerySet, QueryTable, load_queries
+from graphkit.data.query_sets import QUERY_SETS, QuerySet, load_queries, load_query_graph
 from graphkit.data.reading import EncodedTriples, TripleReader, read_triples
 from graphkit.data.sniffing import FileFormat
 from graphkit.data.splitting import Split, entity_covering_split, symmetric_groups
@@ -18,13 +18,13 @@ __all__ = [
     "NamedDataset",
     "PartReport",
     "QuerySet",
-    "QueryTable",
     "Split",
     "TripleReader",
     "entity_covering_split",
     "import_triples",
     "load",
     "load_queries",
+    "load_query_graph",
     "names",
     "read_triples",
     "symmetric_groups",

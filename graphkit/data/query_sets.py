@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from graphkit.data.named import labels_of, published_folder
 from graphkit.errors import GraphkitError, did_you_mean
 from graphkit.graph import SPLITS, KnowledgeGraph, Vocabulary
-from graphkit.queries import STRUCTURES, AnswerSets, EasyAndHard, Structure
+from graphkit.queries import STRUCTURES, AnswerSets, EasyAndHard, QueryTable
 
 Ids = NDArray[np.int64]
 
@@ -35,6 +35,8 @@ class PublishedQuerySet:
     name: str
     queries: str
     graph: str
+    #: the choice of ``graph=`` that loads the graph
+    graph_name: str
     #: the splits with queries and answers
     splits: tuple[Literal["valid", "test"], ...]
 
@@ -44,23 +46,18 @@ QUERY_SETS: dict[str, PublishedQuerySet] = {
     published.name: published
     for published in (
         PublishedQuerySet(
-            "query2box_fb15k237", "queries/query2box-FB15k-237", "queries/query2box-FB15k-237", ("valid", "test")
+            "query2box_fb15k237",
+            "queries/query2box-FB15k-237",
+            "queries/query2box-FB15k-237",
+            "q2b_fb15k237",
+            ("valid", "test"),
         ),
-        PublishedQuerySet("query2box_nell995", "queries/query2box-NELL", "queries/query2box-NELL", ("valid", "test")),
-        PublishedQuerySet("betae_nell995", "queries/betae-NELL", "queries/query2box-NELL", ("test",)),
+        PublishedQuerySet(
+            "query2box_nell995", "queries/query2box-NELL", "queries/query2box-NELL", "q2b_nell995", ("valid", "test")
+        ),
+        PublishedQuerySet("betae_nell995", "queries/betae-NELL", "queries/query2box-NELL", "q2b_nell995", ("test",)),
     )
 }
-
-
-@dataclass(frozen=True, eq=False)
-class QueryTable:
-    """The published queries of one structure with their published answers."""
-
-    structure: Structure
-    #: int64[B, structure.width], ids in the structure's layout
-    rows: Ids
-    #: easy: answers on train (valid queries) or train and valid (test queries); hard: what the next split adds
-    answers: EasyAndHard
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +81,19 @@ class QuerySet:
         arrays = _read(path)
         names = [name.removesuffix("/query") for name in arrays if name.endswith("/query")]
         return {name: self._table(name, arrays, path) for name in sorted(names, key=_published_order)}
+
+    def require_graph(self, graph: KnowledgeGraph) -> None:
+        """Makes sure that `graph` is the one that the queries were made on.
+
+        Raises:
+            GraphkitError: its ids differ.
+        """
+        if graph.fingerprint != self.graph.fingerprint:
+            raise GraphkitError(
+                f"the query set {self.name} was made on the graph {self.graph.fingerprint} and this graph is "
+                f"{graph.fingerprint}; its ids would mean something else, so use the set's own graph "
+                f"(graph={QUERY_SETS[self.name].graph_name}), or another query set"
+            )
 
     def _table(self, name: str, arrays: dict[str, Ids], path: Path) -> QueryTable:
         if name not in STRUCTURES:
@@ -134,6 +144,11 @@ def load_queries(name: str, *, root: Path | None = None) -> QuerySet:
     folder = published_folder(name, published.queries, tuple(f"{split}.npz" for split in published.splits), root)
     graph_folder = published_folder(name, published.graph, _GRAPH_FILES, root)
     return QuerySet(name, _graph(graph_folder), folder, published.splits)
+
+
+def load_query_graph(name: str, *, root: Path | None = None) -> KnowledgeGraph:
+    """Loads the graph that a published query set was made on; see `load_queries`."""
+    return load_queries(name, root=root).graph
 
 
 def _graph(folder: Path) -> KnowledgeGraph:

@@ -2,14 +2,18 @@
 
 from graphkit.evaluation.links import evaluate_links, rank_links
 from graphkit.evaluation.metrics import LinkMetrics, summarize
-from graphkit.evaluation.ranking import AnswerLists, Ranks, filtered_ranks
-from graphkit.evaluation.scoring import query_scorer
+from graphkit.evaluation.queries import QueryMetrics, StructureMetrics, evaluate_queries
+from graphkit.evaluation.ranking import Ranks, filtered_ranks
+from graphkit.evaluation.scoring import Candidates, query_scorer
 
 __all__ = [
-    "AnswerLists",
+    "Candidates",
     "LinkMetrics",
+    "QueryMetrics",
     "Ranks",
+    "StructureMetrics",
     "evaluate_links",
+    "evaluate_queries",
     "filtered_ranks",
     "query_scorer",
     "rank_links",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from graphkit.evaluation.ranking import Ranks
@@ -11,12 +12,24 @@ from graphkit.evaluation.ranking import Ranks
 HITS = (1, 3, 10)
 
 
-def summarize(ranks: Tensor) -> dict[str, float]:
-    """Returns mrr, mr, hits@1, hits@3 and hits@10 of float64[A] ranks (all NaN-free and at least 1)."""
+def summarize(ranks: Tensor, groups: Tensor | None = None) -> dict[str, float]:
+    """Returns mrr, mr, hits@1, hits@3 and hits@10 of ranks.
+
+    Args:
+        ranks: float64[A], NaN-free and at least 1.
+        groups: int64[A], the query of each rank: averages are taken over the ranks of a query, then over queries, so
+            that a query of many answers counts as much as one of few. By default over all ranks.
+    """
     values = ranks.double()
-    summary = {"mrr": float((1 / values).mean()), "mr": float(values.mean())}
     # A tie across the border of the first k gives a rank between whole numbers: it hits only if it lies within.
-    return summary | {f"hits@{k}": float((values <= k).double().mean()) for k in HITS}
+    columns = {"mrr": 1 / values, "mr": values} | {f"hits@{k}": (values <= k).double() for k in HITS}
+    if groups is not None:
+        _, place, counts = torch.unique(groups, return_inverse=True, return_counts=True)
+        columns = {
+            name: torch.zeros(len(counts), dtype=torch.float64).index_add_(0, place, column) / counts
+            for name, column in columns.items()
+        }
+    return {name: float(column.mean()) for name, column in columns.items()}
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,71 @@ from graphkit.evaluation.ranking import Scorer
 from graphkit.models import Model
 from graphkit.queries import Structure
 
+#: Bytes that encoded candidates may take to be kept; those of 63,361 entities of 800 float32 fit.
+KEPT_BYTES = 256 * 2**20
 
-def query_scorer(model: Model, table: EmbeddingTable, structure: Structure, rows: NDArray[np.int64]) -> Scorer:
+#: Rows that are encoded at once on the way to what is kept, which bounds what the model holds meanwhile.
+_ROWS_AT_ONCE = 8192
+
+
+class Candidates:
+    """All entities as what a model compares with; encoded once if that takes at most `kept_bytes`, else when asked.
+
+    Rows that are trained on are not followed: make another after an update.
+
+    Args:
+        model: a trained model.
+        table: its entity rows.
+        kept_bytes: bound on what is kept.
+    """
+
+    def __init__(self, model: Model, table: EmbeddingTable, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self.model, self.table = model, table
+        # A model that computes nothing on rows has nothing to keep: the table is at hand.
+        computes = type(model).encode is not Model.encode or type(model).candidates is not Model.candidates
+        self._kept = self._encode_all(kept_bytes) if computes else None
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        """Returns float32[stop - start, C]: entities `start` to `stop`, to be read; see `Model.candidates`."""
+        if self._kept is not None:
+            return self._kept[start:stop]
+        return self._encode(start, stop)
+
+    def _encode(self, start: int, stop: int) -> Tensor:
+        with torch.inference_mode():
+            return self.model.candidates(self.model.encode(self.table.slice(start, stop)))
+
+    def _encode_all(self, kept_bytes: int) -> Tensor | None:
+        """Returns float32[N, C], or None if that is too much."""
+        first = self._encode(0, 1)
+        if len(self.table) * first.nbytes > kept_bytes:
+            return None
+        kept = first.new_empty((len(self.table), *first.shape[1:]))
+        for start in range(0, len(self.table), _ROWS_AT_ONCE):
+            rows = slice(start, min(start + _ROWS_AT_ONCE, len(self.table)))
+            with torch.inference_mode():
+                kept[rows] = self._encode(rows.start, rows.stop)
+        return kept
+
+
+def query_scorer(
+    model: Model,
+    table: EmbeddingTable,
+    structure: Structure,
+    rows: NDArray[np.int64],
+    *,
+    candidates: Candidates | None = None,
+) -> Scorer:
     """Returns the scorer of queries of one structure under a model.
 
-    Entities are encoded chunk by chunk, so that nothing of size [Q, N] or a second table is held.
+    Nothing of size [Q, N] is held.
 
     Args:
         model: a trained model.
         table: its entity rows.
         structure: of all queries.
         rows: int64[Q, structure.width], ids in the structure's layout.
+        candidates: the table's entities under this model, where several scorers share them.
 
     Raises:
         GraphkitError: the model cannot embed the structure.
@@ -30,12 +84,13 @@ def query_scorer(model: Model, table: EmbeddingTable, structure: Structure, rows
     model.require(structure)
     ids = torch.from_numpy(rows)
     anchors, relations = (ids[:, list(structure.columns(kind))] for kind in ("anchor", "relation"))
+    entities = Candidates(model, table) if candidates is None else candidates
 
     def score(numbers: Tensor, start: int, stop: int) -> Tensor:
         with torch.inference_mode():
             some = anchors[numbers]
             encoded = model.encode(table.gather(some.flatten())).reshape(*some.shape, -1)
             embedded = model.embed(structure, encoded, relations[numbers])
-            return model.logits(embedded, model.candidates(model.encode(table.slice(start, stop))))
+            return model.logits(embedded, entities.slice(start, stop))
 
     return score

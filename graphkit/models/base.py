@@ -19,10 +19,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from graphkit.errors import GraphkitError
 from graphkit.queries import Anchor, Intersection, Negation, Node, Projection, Structure, Union
@@ -76,8 +77,8 @@ class Model(nn.Module, ABC):
         relations: float32[2R or R, relation width], the parameters of directed relation 2k (and 2k+1, if reciprocal).
     """
 
-    #: whether `score` is a matrix product, so that scoring all entities is cheap
-    dot_product: ClassVar[bool] = False
+    #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
+    dot_product: bool = False
     #: whether `intersect` is defined
     intersects: ClassVar[bool] = False
     #: whether `negate` is defined
@@ -234,3 +235,85 @@ def score_dot(queries: Tensor, candidates: Tensor) -> Tensor:
     if candidates.dim() == 2:
         return queries @ candidates.T
     return torch.bmm(candidates, queries.unsqueeze(2)).squeeze(2)
+
+
+def l2_distances(queries: Tensor, candidates: Tensor) -> Tensor:
+    """L2 distances by a matrix product, on a CPU many times faster than one by one.
+
+    ``|q|² + |e|² - 2 q·e`` cancels for close pairs. So rows are taken from the mean of the candidates, which leaves
+    distances as they are, and pairs that are close against their distance from that mean are computed by the
+    definition. In float32 the relative error of a distance is at most 5e-4, and below 1e-6 but for nearly close pairs.
+    The gradient at distance 0 is 0. Autocast is ignored: rounded to bfloat16, the product would cancel sooner.
+
+    Args:
+        queries: float32[B, D].
+        candidates: float32[N, D].
+
+    Returns:
+        float32[B, N].
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        found: Tensor = _L2Distances.apply(queries, candidates)  # type: ignore[no-untyped-call]  # torch has no types
+    return found
+
+
+class _L2Distances(torch.autograd.Function):
+    """Forward and backward of `l2_distances`; autograd would hold several matrices [B, N] and the close pairs."""
+
+    #: A pair is close where its squared distance is below this share of the squared distances from the mean.
+    CLOSE = 1e-3
+    #: Reals of close pairs that are held at once: where candidates form tight clusters, many pairs are close.
+    AT_ONCE = 2**24
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, candidates: Tensor) -> Tensor:
+        mean = candidates.mean(dim=0)
+        q, e = queries - mean, candidates - mean
+        sizes = q.square().sum(dim=1, keepdim=True) + e.square().sum(dim=1)
+        squared = torch.addmm(sizes, q, e.T, alpha=-2)
+        close = (squared < _L2Distances.CLOSE * sizes).nonzero()
+        for pairs in torch.split(close, max(1, _L2Distances.AT_ONCE // q.shape[1])):
+            b, n = pairs.unbind(dim=1)
+            squared[b, n] = (queries[b] - candidates[n]).square().sum(dim=1)
+        distances = squared.sqrt_()
+        ctx.save_for_backward(q, e, distances)
+        return distances
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        q, e, distances = ctx.saved_tensors
+        weights = torch.where(distances > 0, gradient / distances, 0.0)
+        of_queries = weights.sum(dim=1, keepdim=True) * q - weights @ e
+        of_candidates = weights.sum(dim=0).unsqueeze(1) * e - weights.T @ q
+        return of_queries, of_candidates
+
+
+class BranchAttention(nn.Module):
+    """Weighs the branches of an intersection: the softmax over branches of ``W₂ relu(W₁ x + b₁) + b₂``.
+
+    The intersection of GQE and of BetaE as the authors of BetaE run them (Ren and Leskovec, NeurIPS 2020).
+
+    Args:
+        width: D, reals of a branch.
+        weights: A, weights of a branch.
+    """
+
+    def __init__(self, width: int, weights: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, weights)
+
+    def forward(self, branches: Tensor) -> Tensor:
+        """Returns float32[n, B, A] for n branches [n, B, D]: weights that sum to 1 over the branches."""
+        scores: Tensor = self.second(self.first(branches).relu())
+        return scores.softmax(dim=0)
+
+
+def initialize_layers(module: nn.Module, generator: torch.Generator) -> None:
+    """Draws all linear layers of a module: weights by Xavier, biases uniform in ±1/√inputs, as BetaE's code does."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            bound = 1 / math.sqrt(layer.in_features)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

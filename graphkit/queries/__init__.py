@@ -1,6 +1,6 @@
 """Queries: one algebra of trees, its spellings, and exact execution."""
 
-from graphkit.queries.execution import AnswerSets, EasyAndHard, answer_sets, answers, easy_and_hard
+from graphkit.queries.execution import AnswerSets, EasyAndHard, QueryTable, answer_sets, answers, easy_and_hard
 from graphkit.queries.normal_form import MAX_DISJUNCTS, disjuncts
 from graphkit.queries.pattern import parse
 from graphkit.queries.query import Query
@@ -21,6 +21,7 @@ __all__ = [
     "Node",
     "Projection",
     "Query",
+    "QueryTable",
     "Structure",
     "Union",
     "answer_sets",

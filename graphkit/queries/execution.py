@@ -45,6 +45,18 @@ class AnswerSets:
         """int64[B], number of answers of each query."""
         return np.diff(self.offsets)
 
+    def block(self, start: int, stop: int) -> tuple[Ids, Ids]:
+        """Returns int64[a] query numbers, counted from `start`, and int64[a] answers of queries `start` to `stop`."""
+        entities = self.values[self.offsets[start] : self.offsets[stop]]
+        return np.repeat(np.arange(stop - start), self.sizes[start:stop]), entities
+
+    def take(self, queries: Ids) -> AnswerSets:
+        """Returns the sets of int64[b] `queries`, in that order."""
+        sizes = self.sizes[queries]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[queries] - offsets[:-1], sizes)
+        return AnswerSets(self.values[places], offsets)
+
     def _keys(self, num_entities: int) -> Ids:
         """Returns int64[A]: one ascending number for each pair of query and answer."""
         return np.repeat(np.arange(len(self)), self.sizes) * num_entities + self.values
@@ -62,6 +74,46 @@ class EasyAndHard:
     easy: AnswerSets
     #: answers that the smaller graph does not give: what a model has to predict
     hard: AnswerSets
+
+    def everything(self) -> AnswerSets:
+        """Returns all answers on the full graph, easy and hard ones together."""
+        span = 1 + max(int(part.values.max(initial=0)) for part in (self.easy, self.hard))
+        keys = np.union1d(self.easy._keys(span), self.hard._keys(span))
+        return AnswerSets(keys % span, np.searchsorted(keys, span * np.arange(len(self.easy) + 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class QueryTable:
+    """B queries of one structure with their answers: what a model of multi-hop queries is evaluated on.
+
+    A set of your own is ``QueryTable(structure, rows, easy_and_hard(structure, rows, graph))``.
+
+    Raises:
+        GraphkitError: the parts do not speak of equally many queries, or rows have another width.
+    """
+
+    structure: Structure
+    #: int64[B, structure.width], ids in the structure's layout
+    rows: Ids
+    #: easy: answers on train (valid queries) or train and valid (test queries); hard: what the next split adds
+    answers: EasyAndHard
+
+    def __post_init__(self) -> None:
+        sizes = (len(self.rows), len(self.answers.easy), len(self.answers.hard))
+        if self.rows.shape != (sizes[0], self.structure.width) or len(set(sizes)) > 1:
+            raise GraphkitError(
+                f"a table of {self.structure.name} queries has rows of shape {self.rows.shape}, {sizes[1]} sets of "
+                f"easy and {sizes[2]} of hard answers; rows of shape (B, {self.structure.width}) and B sets of each "
+                "are needed"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, queries: Ids) -> QueryTable:
+        """Returns the table of int64[b] `queries`, in that order."""
+        answers = EasyAndHard(self.answers.easy.take(queries), self.answers.hard.take(queries))
+        return QueryTable(self.structure, self.rows[queries], answers)
 
 
 def answers(
@@ -113,7 +165,7 @@ def answer_sets(
         structure.require_bounded()
     checked = checked_rows(structure, rows, graph)
     index = graph.index_over(splits)
-    return AnswerSets(*_native.execute(index.native, _compile(structure), checked, threads=threads))
+    return AnswerSets(*_native.execute(index.native, program_code(structure), checked, threads=threads))
 
 
 def easy_and_hard(
@@ -156,8 +208,8 @@ def easy_and_hard(
     return EasyAndHard(everything._select(is_known), everything._select(~is_known))
 
 
-def _compile(structure: Structure) -> Ids:
-    """Returns int64[n, 2]: the operation and operand of each node in post-order."""
+def program_code(structure: Structure) -> Ids:
+    """Returns what the native core runs: int64[n, 2], the operation and operand of each node in post-order."""
     code = [(_OPERATIONS.index(type(node)), _operand(node)) for node in post_order(structure.tree)]
     return np.array(code, dtype=np.int64)
 

@@ -15,7 +15,7 @@ from itertools import count
 
 from graphkit.errors import GraphkitError, did_you_mean
 from graphkit.queries.normal_form import disjuncts
-from graphkit.queries.tree import Anchor, Argument, Node, Projection, is_complement, post_order, relabel
+from graphkit.queries.tree import Anchor, Argument, Negation, Node, Projection, is_complement, post_order, relabel
 from graphkit.queries.tuples import Nested, parse_letters, print_letters, read_text
 
 _NAMED_TREES: dict[Node, str] = {}
@@ -72,6 +72,11 @@ class Structure:
     def complement(self) -> bool:
         """Whether the answers are all entities but some: the query is unbounded."""
         return is_complement(self.tree)
+
+    @cached_property
+    def negated(self) -> bool:
+        """Whether the tree has a negation anywhere."""
+        return any(isinstance(node, Negation) for node in post_order(self.tree))
 
     @cached_property
     def disjuncts(self) -> tuple[Node, ...]:

@@ -49,6 +49,8 @@ class QueryBatch:
     positives: Tensor
     #: int64[B], number of answers of each query in the sampler's graph
     answer_counts: Tensor
+    #: float64[B], natural logarithm of the probability of each draw, see `QuerySampler`
+    log_probs: Tensor
     #: int64[B, K] own, int64[K] shared, or None
     negatives: Tensor | None = None
     #: bool[B, K], True = no answer of the query; None without negatives

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,19 +14,25 @@ from numpy.typing import NDArray
 from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
-from graphkit.queries import ONE_HOP, Structure, structures
+from graphkit.queries import Structure, structures
+from graphkit.queries.execution import program_code
 from graphkit.samplers.batch import QueryBatch, Segment
 
 NegativeMode = Literal["none", "own", "shared"]
-#: In the order of the native enumeration.
+AnswerDraw = Literal["uniform", "degree"]
+#: Both in the order of the native enumerations.
 NEGATIVE_MODES: tuple[NegativeMode, ...] = get_args(NegativeMode)
+ANSWER_DRAWS: tuple[AnswerDraw, ...] = get_args(AnswerDraw)
+
+#: Walks that are tried for one query before the sampler gives up.
+ATTEMPTS = 100_000
 
 
 @dataclass(frozen=True)
 class SamplerOptions:
     """What determines the stream of batches, beside the graph: equal options give equal batches."""
 
-    #: names of query structures, separated by spaces
+    #: names of query structures or nested tuples, separated by spaces; a structure named twice has two shares
     structures: str = "1p"
     #: B, queries a batch
     batch_size: int = 1024
@@ -33,17 +40,24 @@ class SamplerOptions:
     mode: NegativeMode = "own"
     #: K, negatives a query (own) or candidates a batch (shared); 0 with "none"
     negatives: int = 128
+    #: what the answers of multi-hop queries are drawn by: "uniform" over the entities, or by "degree"
+    answers: AnswerDraw = "uniform"
+    #: whether a relation may be followed by its own inverse
+    backtracking: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for structure in structures(self.structures):
-            if structure != ONE_HOP:
+        for structure in self.parsed:
+            structure.require_bounded()
+            if "relation" not in structure.arguments:
                 raise GraphkitError(
-                    f"the sampler draws {ONE_HOP.name} queries only, and structures names {structure.name}; give "
-                    f"structures={ONE_HOP.name}"
+                    f"structures names {structure.name}, a query without relations, of which there is nothing to learn; "
+                    "name structures such as 1p"
                 )
         if self.mode not in NEGATIVE_MODES:
             raise GraphkitError(f"mode is {self.mode!r}, and one of {', '.join(NEGATIVE_MODES)} is needed")
+        if self.answers not in ANSWER_DRAWS:
+            raise GraphkitError(f"answers is {self.answers!r}, and one of {', '.join(ANSWER_DRAWS)} is needed")
         if self.batch_size < 1:
             raise GraphkitError(f"batch_size is {self.batch_size}, and at least 1 is needed")
         if self.mode == "none" and self.negatives != 0:
@@ -53,18 +67,62 @@ class SamplerOptions:
         if not 0 <= self.seed < 2**63:
             raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
 
-    @property
+    @cached_property
     def parsed(self) -> tuple[Structure, ...]:
-        """The structures that `structures` names."""
+        """The structures that `structures` names, in their order."""
         return structures(self.structures)
+
+
+@dataclass(frozen=True)
+class SamplingStatistics:
+    """What became of the attempts to draw queries of one structure."""
+
+    drawn: int = 0
+    #: the walk came to an entity without edges
+    dead_ends: int = 0
+    #: two branches of an intersection or union were the same
+    repeated: int = 0
+    #: a relation was followed by its inverse, and `SamplerOptions.backtracking` is off
+    backtracked: int = 0
+    #: the entity that the walk began at is no answer, because a negated branch holds for it
+    refuted: int = 0
+    #: every entity is an answer
+    everything: int = 0
+
+    @property
+    def attempts(self) -> int:
+        """All of them."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def accept_rate(self) -> float:
+        """Share of attempts that gave a query; NaN before the first."""
+        return self.drawn / self.attempts if self.attempts else math.nan
+
+    def __add__(self, other: SamplingStatistics) -> SamplingStatistics:
+        return SamplingStatistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 class QuerySampler:
     """An endless, resumable stream of `QueryBatch` over the training edges of a graph.
 
-    One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch): query b of batch n has
-    position nB + b in the stream, and 2E positions are an epoch. Negatives are uniform over the entities that are no
-    answer (own), or uniform over all entities with a mask (shared); they are verified exactly, never guessed.
+    Structures have equal shares of the stream: query g (B times the batch's number plus its place) has the structure g
+    modulo their number, and a batch holds the queries of a structure side by side.
+
+    *What is drawn.* One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch). A query
+    of any other structure is a walk from an answer back to the anchors (Ren et al., KDD 2022, section 3): an answer is
+    drawn (uniformly from the entities, or in proportion to their number of edges), then at each projection one of the
+    edges that end in the entity reached, uniformly; an intersection takes the entity to all of its branches; a union
+    takes it to one of them, drawn uniformly, and draws entities for the others as the answer was drawn; so does a
+    negation. Walks are rejected and drawn again where they come to a dead end, have two equal branches, follow a
+    relation by its inverse (if that is excluded), or where the entity that they began at is no answer because a negated
+    branch holds for it, or where every entity is one. `QueryBatch.log_probs` is the logarithm of the probability of the
+    walk, the product of what was just said, before rejection: among the queries of one structure it is the probability
+    of the draw up to a constant, the accept rate. Several walks may lead to the same query and answer.
+
+    *Answers.* All answers of a query are found by exact execution: positives are verified, counts are exact, and no
+    masked-in negative is ever an answer. Negatives are uniform over the entities that are no answer (own; with
+    repetition, and masked out where there are none), or uniform over all entities with a mask (shared).
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.
@@ -76,7 +134,8 @@ class QuerySampler:
         ahead: how many batches may wait for the trainer.
 
     Raises:
-        GraphkitError: the graph has no edges, or an option is out of range.
+        GraphkitError: the graph has no edges, there are more negatives than entities, or an option is out of range; when
+            a batch is asked for, that a structure cannot be drawn on this graph, with the statistics.
     """
 
     def __init__(
@@ -90,39 +149,50 @@ class QuerySampler:
             raise GraphkitError("the graph has no training triples to draw queries from; give it some")
         self.graph = graph
         self.options = options or SamplerOptions()
+        if self.options.negatives > graph.num_entities:
+            raise GraphkitError(
+                f"negatives is {self.options.negatives}, and the graph has {graph.num_entities} entities, so that no "
+                "query has as many non-answers; give fewer, or mode=none with a loss over all entities"
+            )
         self.threads = threads
         self.ahead = ahead
         self.position = 0
+        self._statistics = [SamplingStatistics() for _ in self.options.parsed]
         self._stream: Any = None
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches that cover every directed edge, rounded up."""
+        """Batches that hold as many queries as there are directed edges, rounded up."""
         return math.ceil(2 * self.graph.num_edges / self.options.batch_size)
+
+    @property
+    def statistics(self) -> dict[str, SamplingStatistics]:
+        """What became of the attempts of the batches delivered by this sampler, by structure."""
+        merged: dict[str, SamplingStatistics] = {}
+        for structure, counted in zip(self.options.parsed, self._statistics, strict=True):
+            merged[structure.name] = merged.get(structure.name, SamplingStatistics()) + counted
+        return merged
 
     def __iter__(self) -> Iterator[QueryBatch]:
         return self
 
     def __next__(self) -> QueryBatch:
         if self._stream is None:
-            self._stream = _native.LinkStream(
-                self.graph.index.native,
-                batch_size=self.options.batch_size,
-                negatives=self.options.negatives,
-                mode=NEGATIVE_MODES.index(self.options.mode),
-                seed=self.options.seed,
-                threads=self.threads,
-                ahead=self.ahead,
-                first=self.position,
-            )
-        number, queries, positives, counts, negatives, mask = self._stream.next()
+            self._stream = self._start()
+        number, sizes, rows, positives, counts, log_probs, negatives, mask, outcomes, failed = self._stream.next()
+        self._statistics = [
+            counted + SamplingStatistics(*new) for counted, new in zip(self._statistics, outcomes.tolist(), strict=True)
+        ]
+        if failed >= 0:
+            self.close()  # whoever asks again starts at the same batch
+            raise self._cannot_draw(self.options.parsed[failed])
         self.position = number + 1
-        rows = torch.from_numpy(queries)
         return QueryBatch(
             number=number,
-            segments=(Segment(ONE_HOP, slice(0, len(rows)), rows),),
+            segments=tuple(_segments(self.options.parsed, sizes.tolist(), torch.from_numpy(rows))),
             positives=torch.from_numpy(positives),
             answer_counts=torch.from_numpy(counts),
+            log_probs=torch.from_numpy(log_probs),
             negatives=_tensor(negatives),
             mask=_tensor(mask),
         )
@@ -139,6 +209,48 @@ class QuerySampler:
     def close(self) -> None:
         """Stops the threads; the next batch starts them again."""
         self._stream = None
+
+    def _start(self) -> Any:
+        options = self.options
+        return _native.QueryStream(
+            self.graph.index.native,
+            structures=[(program_code(structure), structure.width) for structure in options.parsed],
+            batch_size=options.batch_size,
+            negatives=options.negatives,
+            mode=NEGATIVE_MODES.index(options.mode),
+            answers=ANSWER_DRAWS.index(options.answers),
+            backtracking=options.backtracking,
+            attempts=ATTEMPTS,
+            seed=options.seed,
+            threads=self.threads,
+            ahead=self.ahead,
+            first=self.position,
+        )
+
+    def _cannot_draw(self, structure: Structure) -> GraphkitError:
+        counted = self.statistics[structure.name]
+        reasons = {
+            "an entity without edges": counted.dead_ends,
+            "two equal branches": counted.repeated,
+            "a relation followed by its inverse": counted.backtracked,
+            "an answer that a negated branch refutes": counted.refuted,
+            "all entities as answers": counted.everything,
+        }
+        met = ", ".join(f"{number:,} times {reason}" for reason, number in reasons.items() if number)
+        return GraphkitError(
+            f"queries of the structure {structure.name} cannot be drawn from this graph: {counted.drawn:,} of "
+            f"{counted.attempts:,} attempts gave one, and the others met {met}; leave the structure out of structures"
+        )
+
+
+def _segments(parsed: tuple[Structure, ...], sizes: list[int], rows: torch.Tensor) -> Iterator[Segment]:
+    """Yields the segments that are not empty, as views of the ids of all."""
+    lane = place = 0
+    for structure, size in zip(parsed, sizes, strict=True):
+        ids = size * structure.width
+        if size > 0:
+            yield Segment(structure, slice(lane, lane + size), rows[place : place + ids].view(size, structure.width))
+        lane, place = lane + size, place + ids
 
 
 def _tensor(array: NDArray[Any] | None) -> torch.Tensor | None:

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from graphkit.graph import KnowledgeGraph
-from graphkit.queries import ONE_HOP
+from graphkit.queries import ONE_HOP, Anchor, Intersection, Negation, Node, Projection, Structure, Union
+from graphkit.queries.reference import evaluate
+from graphkit.queries.tree import post_order
 from graphkit.samplers.batch import QueryBatch, Segment
-from graphkit.samplers.query_sampler import SamplerOptions
+from graphkit.samplers.query_sampler import SamplerOptions, SamplingStatistics
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
@@ -78,28 +84,172 @@ def directed_edges(graph: KnowledgeGraph) -> NDArray[np.int64]:
 
 
 def sample(graph: KnowledgeGraph, options: SamplerOptions, number: int) -> QueryBatch:
-    """Returns batch `number` of the stream of `options` over `graph`, for one-hop queries."""
-    edges = directed_edges(graph)
-    rows, positives, counts, own, masks = [], [], [], [], []
+    """Returns batch `number` of the stream of `options` over `graph`.
+
+    Where a structure cannot be drawn this never returns, while the native sampler gives up.
+    """
+    return sample_counted(graph, options, number)[0]
+
+
+def sample_counted(
+    graph: KnowledgeGraph, options: SamplerOptions, number: int
+) -> tuple[QueryBatch, list[SamplingStatistics]]:
+    """Returns a batch, and what became of the attempts to draw the queries of each structure."""
+    source = _Source(graph, options)
     batch_random = LaneRandom(options.seed, number, BATCH_LANE)
     shared = [batch_random.below(graph.num_entities) for _ in range(options.negatives)]
-    for lane in range(options.batch_size):
-        epoch, place = divmod(number * options.batch_size + lane, len(edges))
-        head, relation, tail = edges[permute(place, len(edges), options.seed, epoch)]
-        answers = set(edges[(edges[:, 0] == head) & (edges[:, 1] == relation), 2].tolist())
-        rest = [entity for entity in range(graph.num_entities) if entity not in answers]
-        random = LaneRandom(options.seed, number, lane)
-        rows.append([head, relation])
-        positives.append(tail)
-        counts.append(len(answers))
-        own.append([rest[random.below(len(rest))] if rest else 0 for _ in range(options.negatives)])
-        masks.append([bool(rest)] * options.negatives if options.mode == "own" else [c not in answers for c in shared])
-    with_negatives = options.mode != "none"
-    return QueryBatch(
+    # The query at place g of the stream has structure g modulo their number.
+    first = number * options.batch_size
+    places = range(first, first + options.batch_size)
+    parsed = options.parsed
+    segments, statistics = [], []
+    lanes: list[tuple[_Drawn, list[int], list[bool]]] = []
+    for i, structure in enumerate(parsed):
+        outcomes: Counter[str] = Counter()
+        rows = []
+        for place in places:
+            if place % len(parsed) != i:
+                continue
+            random = LaneRandom(options.seed, number, len(lanes))
+            if structure == ONE_HOP:
+                one_hops = [j for j, other in enumerate(parsed) if other == ONE_HOP]
+                drawn = source.edge(place // len(parsed) * len(one_hops) + one_hops.index(i))
+            else:
+                drawn = source.query(structure, random, outcomes)
+            outcomes["drawn"] += 1
+            rows.append(drawn.row)
+            rest = [entity for entity in range(graph.num_entities) if entity not in drawn.answers]
+            own = [rest[random.below(len(rest))] if rest else 0 for _ in range(options.negatives)]
+            lanes.append((drawn, own, [bool(rest)] * options.negatives))
+        statistics.append(SamplingStatistics(**outcomes))
+        if rows:
+            segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
+    own_mode, with_negatives = options.mode == "own", options.mode != "none"
+    negatives = torch.tensor([own for _, own, _ in lanes] if own_mode else shared)
+    in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn, _, _ in lanes]
+    batch = QueryBatch(
         number=number,
-        segments=(Segment(ONE_HOP, slice(0, len(rows)), torch.tensor(np.array(rows))),),
-        positives=torch.tensor(positives),
-        answer_counts=torch.tensor(counts),
-        negatives=torch.tensor(own if options.mode == "own" else shared) if with_negatives else None,
-        mask=torch.tensor(masks) if with_negatives else None,
+        segments=tuple(segments),
+        positives=torch.tensor([drawn.positive for drawn, _, _ in lanes]),
+        answer_counts=torch.tensor([len(drawn.answers) for drawn, _, _ in lanes]),
+        log_probs=torch.tensor([drawn.log_prob for drawn, _, _ in lanes], dtype=torch.float64),
+        negatives=negatives if with_negatives else None,
+        mask=torch.tensor([mask for _, _, mask in lanes] if own_mode else in_shared) if with_negatives else None,
     )
+    return batch, statistics
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    row: list[int]
+    positive: int
+    answers: frozenset[int]
+    log_prob: float
+
+
+class _Source:
+    """Queries of one graph, drawn one by one."""
+
+    def __init__(self, graph: KnowledgeGraph, options: SamplerOptions) -> None:
+        self.options = options
+        self.entities = frozenset(range(graph.num_entities))
+        self.edges: list[tuple[int, int, int]] = [(h, r, t) for h, r, t in directed_edges(graph).tolist()]
+
+    def edge(self, position: int) -> _Drawn:
+        """Returns the one-hop query at a position of the epochs."""
+        epoch, place = divmod(position, len(self.edges))
+        head, relation, tail = self.edges[permute(place, len(self.edges), self.options.seed, epoch)]
+        answers = frozenset(t for h, r, t in self.edges if (h, r) == (head, relation))
+        return _Drawn([head, relation], tail, answers, -math.log(len(self.edges)))
+
+    def query(self, structure: Structure, random: LaneRandom, outcomes: Counter[str]) -> _Drawn:
+        """Returns the first walk that is not rejected, and counts why the others were."""
+        while True:
+            walk = _Walk(self, random, structure.width)
+            start = walk.entity()
+            if not walk.down(structure.tree, start):
+                outcomes["dead_ends"] += 1
+                continue
+            tree = structure.fill(walk.row)
+            answers = evaluate(tree, set(self.edges), self.entities)
+            if _repeats(tree):
+                outcomes["repeated"] += 1
+            elif not self.options.backtracking and _backtracks(tree):
+                outcomes["backtracked"] += 1
+            elif answers == self.entities:
+                outcomes["everything"] += 1
+            elif start not in answers:
+                outcomes["refuted"] += 1
+            else:
+                return _Drawn(walk.row, start, answers, walk.log_prob)
+
+
+class _Walk:
+    """One attempt to draw the ids of a query, from an answer down the tree."""
+
+    def __init__(self, source: _Source, random: LaneRandom, width: int) -> None:
+        self.source, self.random = source, random
+        self.row = [0] * width
+        self.log_prob = 0.0
+
+    def entity(self) -> int:
+        """Draws an entity as answers are drawn."""
+        edges = self.source.edges
+        if self.source.options.answers == "uniform":
+            drawn = self.random.below(len(self.source.entities))
+            self.log_prob -= math.log(len(self.source.entities))
+            return drawn
+        drawn = edges[self.random.below(len(edges))][2]
+        self.log_prob += math.log(sum(h == drawn for h, _, _ in edges) / len(edges))
+        return drawn
+
+    def down(self, node: Node, x: int) -> bool:
+        """Draws what lies below a node that `x` stands for; False at a dead end."""
+        match node:
+            case Anchor():
+                self.row[node.entity] = x
+                return True
+            case Projection():
+                ends = [(r, t) for h, r, t in self.source.edges if h == x]
+                if not ends:
+                    return False
+                relation, start = ends[self.random.below(len(ends))]
+                self.row[node.relation] = relation ^ 1
+                self.log_prob -= math.log(len(ends))
+                return self.down(node.operand, start)
+            case Intersection():
+                return all(self.down(branch, x) for branch in node.branches)
+            case Union():
+                kept = self.random.below(len(node.branches))
+                self.log_prob -= math.log(len(node.branches))
+                starts = [x if i == kept else self.entity() for i in range(len(node.branches))]
+                return all(self.down(branch, y) for branch, y in zip(node.branches, starts, strict=True))
+            case Negation():
+                if isinstance(node.operand, Negation):
+                    return self.down(node.operand.operand, x)
+                return self.down(node.operand, self.entity())
+
+
+def _repeats(tree: Node) -> bool:
+    return any(
+        branch in node.branches[:i]
+        for node in post_order(tree)
+        if isinstance(node, Intersection | Union)
+        for i, branch in enumerate(node.branches)
+    )
+
+
+def _backtracks(tree: Node) -> bool:
+    return any(
+        node.relation ^ 1 in _last_relations(node.operand) for node in post_order(tree) if isinstance(node, Projection)
+    )
+
+
+def _last_relations(node: Node) -> set[int]:
+    match node:
+        case Projection():
+            return {node.relation}
+        case Intersection() | Union():
+            return set().union(*map(_last_relations, node.branches))
+        case _:
+            return set()

@@ -16,10 +16,11 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss
 from graphkit.models import Model
+from graphkit.queries import ONE_HOP
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training.plan import OPEN_SAMPLER_SETTINGS, OPEN_TRAINER_SETTINGS, complete
 from graphkit.training.run import Run
-from graphkit.training.targets import Config, build, check_settings, shown
+from graphkit.training.targets import Config, build, check_settings, find_target, shown
 from graphkit.training.task import Task
 from graphkit.training.trainer import Schedule, Trainer
 
@@ -94,7 +95,7 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
     model = _build_model(config, graph)
     loss = build(config, "loss", Loss)  # type: ignore[type-abstract]  # a subclass is made
     _check_plans(config)
-    config = complete(config, graph, model, full=loss.full)
+    config = complete(config, graph, model, full=loss.full, structures=_default_structures(config, model))
     options = {key: value for key, value in config["sampler"].items() if key not in ("threads", "ahead")}
     sampler = QuerySampler(
         graph,
@@ -132,6 +133,13 @@ def resume(run: Run, config: Config) -> Trainer:
 
 def _build_model(config: Config, graph: KnowledgeGraph) -> Model:
     return build(config, "model", Model, num_relations=graph.num_relations)  # type: ignore[type-abstract]
+
+
+def _default_structures(config: Config, model: Model) -> str:
+    """Returns what the task trains on where nothing is said; a task that has no opinion gets one-hop queries."""
+    task = find_target(config, "task", Task)
+    chosen: str = task.default_structures(model) if hasattr(task, "default_structures") else ONE_HOP.name
+    return chosen
 
 
 def _check_plans(config: Config) -> None:

@@ -39,7 +39,7 @@ ONE_THREAD_FLOP = 1e9
 VALIDATIONS = 20
 
 #: Settings that may be null in a configuration; `complete` fills them in.
-OPEN_SAMPLER_SETTINGS = ("mode", "batch_size", "negatives")
+OPEN_SAMPLER_SETTINGS = ("structures", "mode", "batch_size", "negatives")
 OPEN_TRAINER_SETTINGS = ("max_steps", "max_epochs", "validate_every", "checkpoint_every", "log_every", "threads")
 
 
@@ -90,17 +90,28 @@ def make_plan(
     return Plan(mode, batch_size, negatives, max(least, epochs), per_query * batch_size)
 
 
-def complete(config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, full: bool) -> dict[str, Any]:
+def complete(
+    config: dict[str, Any], graph: KnowledgeGraph, model: Model, *, full: bool, structures: str
+) -> dict[str, Any]:
     """Returns the configuration with every open (null) setting of task, sampler and trainer filled in.
+
+    Args:
+        config: the configuration.
+        graph: its numbers of entities and edges decide.
+        model: its width, and whether it scores by matrix products.
+        full: whether the loss can be taken over all entities.
+        structures: what the task trains on, where nothing is given.
 
     Raises:
         GraphkitError: the budget or the batch size is not positive.
     """
-    given = {key: config["sampler"][key] for key in OPEN_SAMPLER_SETTINGS}
+    given = {key: config["sampler"][key] for key in ("mode", "batch_size", "negatives")}
     if given["batch_size"] is not None and given["batch_size"] < 1:
         raise GraphkitError(f"sampler.batch_size is {given['batch_size']}, and at least 1 is needed")
     plan = make_plan(graph, model, full=full, **given)
-    sampler = {**config["sampler"], **{key: getattr(plan, key) for key in OPEN_SAMPLER_SETTINGS}}
+    sampler = {**config["sampler"], **{key: getattr(plan, key) for key in given}}
+    if sampler["structures"] is None:
+        sampler["structures"] = structures
     trainer = {**config["trainer"], **_schedule(config["trainer"], graph, plan)}
     if trainer["threads"] is None:
         trainer["threads"] = 1 if plan.step_flop < ONE_THREAD_FLOP else len(os.sched_getaffinity(0))

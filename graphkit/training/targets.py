@@ -45,14 +45,7 @@ def build(config: Config, group: str, kind: type[Kind], **extra: Any) -> Kind:
         GraphkitError: the target is not allowed, does not exist or makes something else, or a keyword is unknown,
             missing or of a wrong type.
     """
-    part = config.get(group)
-    if not isinstance(part, dict) or "_target_" not in part:
-        raise GraphkitError(f"{group} is {shown(part)}, and a part with a _target_ is needed; choose {group}=NAME")
-    name = part["_target_"]
-    target = _resolve(name, config.get("allow_targets") or ())
-    made = target if isinstance(target, type) else _hints(target).get("return")
-    if not (isinstance(made, type) and issubclass(made, kind)):
-        raise GraphkitError(f"{group}._target_ is {name}, which makes no {kind.__name__}; choose {group}=NAME")
+    target, part = find_target(config, group, kind), config[group]
     keywords = {key: value for key, value in part.items() if key != "_target_"}
     signature = inspect.signature(target)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
@@ -61,8 +54,22 @@ def build(config: Config, group: str, kind: type[Kind], **extra: Any) -> Kind:
     try:
         signature.bind(**keywords, **extra)
     except TypeError as error:
+        name = part["_target_"]
         raise GraphkitError(f"{group} cannot be made by {name}: {error}; choose another {group} or _target_") from None
     return target(**keywords, **extra)  # type: ignore[no-any-return]  # of the kind that was just checked
+
+
+def find_target(config: Config, group: str, kind: type[Any]) -> Callable[..., Any]:
+    """Returns what the ``_target_`` of a group names: a class, or a function; see `build`."""
+    part = config.get(group)
+    if not isinstance(part, dict) or "_target_" not in part:
+        raise GraphkitError(f"{group} is {shown(part)}, and a part with a _target_ is needed; choose {group}=NAME")
+    name = part["_target_"]
+    target = _resolve(name, config.get("allow_targets") or ())
+    made = target if isinstance(target, type) else _hints(target).get("return")
+    if not (isinstance(made, type) and issubclass(made, kind)):
+        raise GraphkitError(f"{group}._target_ is {name}, which makes no {kind.__name__}; choose {group}=NAME")
+    return target
 
 
 def check_settings(group: str, settings: Config, hints: Mapping[str, Any]) -> None:

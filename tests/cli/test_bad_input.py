@@ -223,7 +223,7 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
             "the loss LogSigmoid needs negatives and the sampler draws none; choose sampler=own, sampler=shared or "
             "loss=softmax",
         ),
-        (["model=complx"], "there is no model 'complx'; nearest: complex; allowed: complex, transe"),
+        (["model=complx"], "there is no model 'complx'; nearest: complex; allowed: betae, complex, gqe, transe"),
         (["loss=hinge"], "there is no loss 'hinge'; allowed: logsigmoid, softmax"),
         (["experiment=demos"], "there is no experiment 'demos'; nearest: demo; allowed: demo, "),
         (["model=null"], "a group takes the name of a choice, e.g. model=complex; graphkit train --help lists them"),
@@ -468,7 +468,7 @@ def test_what_a_resumed_run_may_not_change(fails: Fails, here: Path, words: list
 
 def test_evaluation_takes_settings_of_the_graph_alone(fails: Fails, here: Path) -> None:
     assert fails("evaluate", "run", "model.dim=16") == (
-        "'model.dim' cannot be set here; settings: graph.path, graph.resident, graph.verify, allow_targets"
+        "'model.dim' cannot be set here; settings: graph.path, graph.resident, graph.verify, allow_targets, queries"
     )
     assert fails("evaluate", "run", "fast") == "'fast' is no setting; write key=value"
     assert fails("evaluate", "run", "graph.path=nowhere") == (

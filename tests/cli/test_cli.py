@@ -278,7 +278,7 @@ def test_model_of_two_files_trains_resumes_and_answers(cli: Cli, kg: Path, own_m
     assert cli("answer", tmp_path / "run", "?x : next(n1, ?x)").err == refused.err
     allowed = "allow_targets=[distmult_of_mine.]"
     assert cli("train", f"resume={tmp_path / 'run'}", "trainer.max_steps=5", allowed).code == 0
-    assert len(json.loads(cli("answer", tmp_path / "run", "?x : next(n1, ?x)", allowed, "--json").out)) == 10
+    assert len(json.loads(cli("answer", tmp_path / "run", "?x : next(n1, ?x)", allowed, "--json").out)) == 11
 
 
 def test_own_model_is_among_the_spellings(cli: Cli, kg: Path, own_model: Path, tmp_path: Path) -> None:
@@ -359,14 +359,15 @@ def test_evaluate_takes_a_graph_that_was_moved(cli: Cli, kg: Path, tmp_path: Pat
 
 def test_answers_are_a_list_of_labels_scores_and_marks(cli: Cli, run_dir: Path) -> None:
     answers: list[dict[str, Any]] = json.loads(cli("answer", run_dir, "?x : next(?x, n5)", "--json").out)
-    assert len(answers) == 10
+    assert len(answers) == 1 + 10
     assert all(set(answer) == {"label", "score", "known"} for answer in answers)
-    assert [answer["label"] for answer in answers if answer["known"]] == ["n4"]
-    assert sorted((answer["score"] for answer in answers), reverse=True) == [answer["score"] for answer in answers]
+    assert [answer["known"] for answer in answers] == [True] + [False] * 10 and answers[0]["label"] == "n4"
+    predicted = [answer["score"] for answer in answers[1:]]
+    assert sorted(predicted, reverse=True) == predicted
 
 
-@pytest.mark.parametrize(("top", "found"), [(1, 1), (3, 3), (1000, SIZE)])
-def test_top_says_how_many_answers(cli: Cli, run_dir: Path, top: int, found: int) -> None:
+@pytest.mark.parametrize(("top", "found"), [(1, 2), (3, 4), (1000, SIZE)])
+def test_top_says_how_many_predictions_follow_the_known_answer(cli: Cli, run_dir: Path, top: int, found: int) -> None:
     assert len(json.loads(cli("answer", run_dir, "?x : skip(n3, ?x)", "--top", top, "--json").out)) == found
 
 
@@ -425,7 +426,7 @@ def test_help_lists_the_verbs(cli: Cli, word: str) -> None:
 def test_help_of_train_lists_groups_and_settings(cli: Cli) -> None:
     result = cli("train", "--help")
     assert result.code == 0
-    assert "model: complex, transe" in result.out and "max_steps: null" in result.out
+    assert "model: betae, complex, gqe, transe" in result.out and "max_steps: null" in result.out
     assert "== Configuration groups ==" not in result.out  # ours, not Hydra's
 
 

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.evaluation import AnswerLists, Ranks, filtered_ranks, summarize
+from graphkit.evaluation import Ranks, filtered_ranks, summarize
+from graphkit.queries import AnswerSets
 
 ENTITIES = 50
 at_once = pytest.mark.parametrize("scores_at_once", [1, 7, 64, 128 * 20, 10**6])
 
 
-def lists(values: list[list[int]]) -> AnswerLists:
+def sets(values: list[list[int]]) -> AnswerSets:
     flat = np.array([value for part in values for value in part], dtype=np.int64)
-    return AnswerLists(flat, np.concatenate([[0], np.cumsum([len(part) for part in values])]).astype(np.int64))
+    return AnswerSets(flat, np.concatenate([[0], np.cumsum([len(part) for part in values])]).astype(np.int64))
 
 
 def scorer_of(scores: Tensor):
@@ -59,7 +60,7 @@ def drawn(seed: int, *, queries: int = 23, values: int = 6) -> tuple[Tensor, lis
 def test_ranks_equal_a_loop_over_all_entities_with_ties(scores_at_once: int, seed: int) -> None:
     scores, ranked, known = drawn(seed)
     assert [] in ranked
-    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    found = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known), scores_at_once=scores_at_once)
     assert rows_of(found) == brute_force(scores, ranked, known)
 
 
@@ -69,12 +70,12 @@ def test_ranks_equal_a_loop_over_all_entities_with_ties(scores_at_once: int, see
     ),
     st.data(),
 )
-def test_ranks_equal_a_loop_for_any_lists_and_infinite_scores(rows: list[list[float]], data: st.DataObject) -> None:
+def test_ranks_equal_a_loop_for_any_sets_and_infinite_scores(rows: list[list[float]], data: st.DataObject) -> None:
     known = [sorted(data.draw(st.sets(st.integers(0, 5)))) for _ in rows]
     ranked = [sorted(data.draw(st.sets(st.sampled_from(answers)))) if answers else [] for answers in known]
     scores = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
     for scores_at_once in (1, 3, 1000):
-        found = filtered_ranks(scorer_of(scores), 6, lists(ranked), lists(known), scores_at_once=scores_at_once)
+        found = filtered_ranks(scorer_of(scores), 6, sets(ranked), sets(known), scores_at_once=scores_at_once)
         assert rows_of(found) == brute_force(scores, ranked, known)
 
 
@@ -84,7 +85,7 @@ def test_ranks_are_exact_in_every_precision(dtype: torch.dtype, scores_at_once: 
     """In double precision 0.1 is not what it is in single precision: an answer must not differ from itself."""
     scores, ranked, known = drawn(0)
     scores = (scores.double() * 0.1).to(dtype)
-    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    found = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known), scores_at_once=scores_at_once)
     assert rows_of(found) == brute_force(scores, ranked, known)
 
 
@@ -94,8 +95,8 @@ def test_constant_scores_give_the_mean_rank_of_the_candidates(scores_at_once: in
     found = filtered_ranks(
         scorer_of(torch.zeros(3, ENTITIES)),
         ENTITIES,
-        lists([[3], [7], [5]]),
-        lists(known),
+        sets([[3], [7], [5]]),
+        sets(known),
         scores_at_once=scores_at_once,
     )
     candidates = [ENTITIES - len(answers) + 1 for answers in known]
@@ -107,9 +108,9 @@ def test_constant_scores_give_the_mean_rank_of_the_candidates(scores_at_once: in
 @pytest.mark.parametrize("seed", range(3))
 def test_knowing_one_more_answer_never_worsens_a_rank(seed: int) -> None:
     scores, ranked, known = drawn(seed)
-    before = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known))
+    before = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known))
     more = [sorted({*answers, (7 * query) % ENTITIES}) for query, answers in enumerate(known)]
-    after = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(more))
+    after = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(more))
     for name in ("mean", "optimistic", "pessimistic"):
         assert (getattr(after, name) <= getattr(before, name)).all()
 
@@ -117,7 +118,7 @@ def test_knowing_one_more_answer_never_worsens_a_rank(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_readings_of_ties_are_ordered_and_the_mean_lies_in_the_middle(seed: int) -> None:
     scores, ranked, known = drawn(seed)
-    found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known))
+    found = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known))
     assert (found.optimistic >= 1).all()
     assert (found.optimistic <= found.pessimistic).all()
     assert torch.equal(found.mean, (found.optimistic + found.pessimistic).double() / 2)
@@ -127,7 +128,7 @@ def test_the_drawn_ranking_is_exact() -> None:
     #                        0    1    2    3    4    5
     scores = torch.tensor([[0.9, 0.5, 0.5, 0.1, 0.5, 0.7]])
     # 1 is ranked and 5 is known: of 0, 2, 3, 4 one is better and two are equal.
-    found = filtered_ranks(scorer_of(scores), 6, lists([[1]]), lists([[1, 5]]))
+    found = filtered_ranks(scorer_of(scores), 6, sets([[1]]), sets([[1, 5]]))
     assert rows_of(found) == [(3.0, 2, 4, 0)]
 
 
@@ -141,7 +142,7 @@ def test_the_scorer_is_never_asked_for_more_than_may_be_held(scores_at_once: int
         asked.append(len(queries) * (stop - start))
         return scores[queries, start:stop]
 
-    filtered_ranks(scorer, ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+    filtered_ranks(scorer, ENTITIES, sets(ranked), sets(known), scores_at_once=scores_at_once)
     assert max(asked) <= scores_at_once
     # Two passes at most, each over every score once.
     assert sum(asked) in (140 * ENTITIES, 2 * 140 * ENTITIES)
@@ -155,7 +156,7 @@ def test_scores_that_fit_at_once_are_asked_for_once() -> None:
         calls.append((queries.tolist(), start, stop))
         return scores[queries, start:stop]
 
-    filtered_ranks(scorer, ENTITIES, lists(ranked), lists(known))
+    filtered_ranks(scorer, ENTITIES, sets(ranked), sets(known))
     assert calls == [(list(range(23)), 0, ENTITIES)]
 
 
@@ -164,23 +165,23 @@ def test_a_score_that_is_not_a_number_is_refused_by_query(scores_at_once: int) -
     scores, ranked, known = drawn(0)
     scores[17, 31] = math.nan
     with pytest.raises(GraphkitError) as error:
-        filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists(known), scores_at_once=scores_at_once)
+        filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known), scores_at_once=scores_at_once)
     expected = "the score of query 17 is not a number; the model has diverged: train again with a lower lr"
     assert str(error.value) == expected
 
 
-def test_no_query_and_empty_lists_have_no_ranks() -> None:
+def test_no_query_and_empty_sets_have_no_ranks() -> None:
     scores = torch.zeros(3, ENTITIES)
     for ranked in ([], [[], [], []]):
-        found = filtered_ranks(scorer_of(scores), ENTITIES, lists(ranked), lists([[1, 2]] * len(ranked)))
+        found = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets([[1, 2]] * len(ranked)))
         assert rows_of(found) == []
         assert (found.mean.dtype, found.optimistic.dtype) == (torch.float64, torch.int64)
 
 
-def test_lists_of_different_lengths_are_refused() -> None:
+def test_sets_of_different_lengths_are_refused() -> None:
     with pytest.raises(GraphkitError) as error:
-        filtered_ranks(scorer_of(torch.zeros(2, 5)), 5, lists([[1], [2]]), lists([[1]]))
-    assert str(error.value) == "2 lists of answers to rank were given, and 1 of known answers"
+        filtered_ranks(scorer_of(torch.zeros(2, 5)), 5, sets([[1], [2]]), sets([[1]]))
+    assert str(error.value) == "2 sets of answers to rank were given, and 1 of known answers"
 
 
 def test_metrics_of_ranks_are_exact() -> None:
@@ -192,3 +193,27 @@ def test_metrics_of_ranks_are_exact() -> None:
         "hits@3": pytest.approx(0.4),
         "hits@10": pytest.approx(0.8),
     }
+
+
+@at_once
+@pytest.mark.parametrize("lowest", [-1.0, -math.inf])
+def test_queries_of_many_answers_are_ranked_like_those_of_few(scores_at_once: int, lowest: float) -> None:
+    random = np.random.default_rng(0)
+    scores = torch.from_numpy(random.choice([lowest, -0.0, 0.0, 0.5, 1.0, math.inf], (6, ENTITIES))).float()
+    known = [sorted(random.choice(ENTITIES, size, replace=False).tolist()) for size in (31, 32, 33, 40, 49, 50)]
+    ranked = [answers[: len(answers) - i] for i, answers in enumerate(known)]
+    found = filtered_ranks(scorer_of(scores), ENTITIES, sets(ranked), sets(known), scores_at_once=scores_at_once)
+    assert rows_of(found) == brute_force(scores, ranked, known)
+
+
+def test_an_answer_among_no_competitors_has_rank_one() -> None:
+    found = filtered_ranks(scorer_of(torch.zeros(1, 4)), 4, sets([[1, 2]]), sets([[0, 1, 2, 3]]))
+    assert rows_of(found) == [(1.0, 1, 1, 0), (1.0, 1, 1, 0)]
+
+
+def test_the_query_of_an_error_can_be_named() -> None:
+    scores = torch.tensor([[0.0, 1.0], [math.nan, 1.0]])
+    with pytest.raises(GraphkitError) as error:
+        filtered_ranks(scorer_of(scores), 2, sets([[0], [0]]), sets([[0], [0]]), describe=lambda i: f"row {i + 40}")
+    expected = "the score of row 41 is not a number; the model has diverged: train again with a lower lr"
+    assert str(error.value) == expected

@@ -1,4 +1,4 @@
-"""The native sampler equals its plain twin, its negatives are never answers, and its threads leave no trace."""
+"""One-hop queries: the native sampler equals its plain twin, negatives are no answers, and threads leave no trace."""
 
 from __future__ import annotations
 
@@ -7,63 +7,32 @@ import threading
 import weakref
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from batches import MODES, assert_equals_twin, candidates, content, graphs_and_options, take
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from strategies import RawGraph, answers, directed, random_graph, raw_graphs
 
-from graphkit import GraphkitError, KnowledgeGraph, _native
+from graphkit import KnowledgeGraph, _native
 from graphkit.queries import ONE_HOP, STRUCTURES
-from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions, Segment, reference
-
-MODES = ("none", "own", "shared")
-
-
-@st.composite
-def sampler_options(draw: st.DrawFn, *, modes: tuple[str, ...] = MODES) -> SamplerOptions:
-    mode = draw(st.sampled_from(modes))
-    return SamplerOptions(
-        batch_size=draw(st.integers(1, 40)),
-        mode=mode,
-        negatives=0 if mode == "none" else draw(st.integers(1, 20)),
-        seed=draw(st.integers(0, 2**63 - 1)),
-    )
-
-
-def take(sampler: QuerySampler, count: int) -> list[QueryBatch]:
-    return list(islice(sampler, count))
-
-
-def content(batch: QueryBatch) -> tuple[object, ...]:
-    """Everything in a batch, comparable: types and shapes too."""
-    tensors = (batch.segments[0].rows, batch.positives, batch.answer_counts, batch.negatives, batch.mask)
-    plain = [None if tensor is None else (tensor.dtype, tuple(tensor.shape), tensor.tolist()) for tensor in tensors]
-    return (batch.number, [(segment.structure, segment.lanes) for segment in batch.segments], *plain)
-
-
-def candidates(batch: QueryBatch, lane: int) -> list[tuple[int, bool]]:
-    """The candidates of one query with their mask."""
-    assert batch.negatives is not None
-    assert batch.mask is not None
-    row = batch.negatives if batch.shared else batch.negatives[lane]
-    return list(zip(row.tolist(), batch.mask[lane].tolist(), strict=True))
-
+from graphkit.queries.execution import program_code
+from graphkit.samplers import QuerySampler, SamplerOptions, SamplingStatistics, Segment, reference
 
 # ---------------------------------------------------------------------------------------------------------- the twin
 
 
-@given(raw_graphs(), sampler_options(), st.integers(0, 2**40))
-def test_native_batches_equal_the_twin_bit_for_bit(raw: RawGraph, options: SamplerOptions, number: int) -> None:
+@given(graphs_and_options(), st.integers(0, 2**40))
+def test_native_batches_equal_the_twin_bit_for_bit(drawn: tuple[RawGraph, SamplerOptions], number: int) -> None:
+    raw, options = drawn
     graph = raw.build()
     sampler = QuerySampler(graph, options, threads=2, ahead=2)
     sampler.load_state_dict({"position": number})
     for batch in take(sampler, 2):
-        assert content(batch) == content(reference.sample(graph, options, batch.number))
+        assert_equals_twin(batch, reference.sample(graph, options, batch.number))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -72,21 +41,22 @@ def test_native_batches_that_cross_an_epoch_equal_the_twin(six_nodes: KnowledgeG
     for batch_size in (9, 40):
         options = SamplerOptions(batch_size=batch_size, mode=mode, negatives=0 if mode == "none" else 3, seed=8)
         for batch in take(QuerySampler(six_nodes, options), 5):
-            assert content(batch) == content(reference.sample(six_nodes, options, batch.number))
+            assert_equals_twin(batch, reference.sample(six_nodes, options, batch.number))
 
 
 def test_wide_relations_are_sampled_like_narrow_ones() -> None:
     graph = KnowledgeGraph.from_triples(np.array([[0, 40_000, 1], [1, 0, 2], [2, 40_000, 2], [0, 7, 1]]))
-    options = SamplerOptions(batch_size=10, mode="own", negatives=4)
+    options = SamplerOptions(batch_size=10, mode="own", negatives=3)
     for batch in take(QuerySampler(graph, options), 2):
-        assert content(batch) == content(reference.sample(graph, options, batch.number))
+        assert_equals_twin(batch, reference.sample(graph, options, batch.number))
 
 
 # --------------------------------------------------------------------------------------------------------------- laws
 
 
-@given(raw_graphs(), sampler_options())
-def test_positives_are_answers_and_counts_are_exact(raw: RawGraph, options: SamplerOptions) -> None:
+@given(graphs_and_options())
+def test_positives_are_answers_and_counts_are_exact(drawn: tuple[RawGraph, SamplerOptions]) -> None:
+    raw, options = drawn
     for batch in take(QuerySampler(raw.build(), options), 2):
         for (head, relation), positive, count in zip(
             batch.segments[0].rows.tolist(), batch.positives.tolist(), batch.answer_counts.tolist(), strict=True
@@ -95,8 +65,9 @@ def test_positives_are_answers_and_counts_are_exact(raw: RawGraph, options: Samp
             assert count == len(answers(raw.train, head, relation))
 
 
-@given(raw_graphs(), sampler_options(modes=("own", "shared")))
-def test_a_masked_in_negative_is_never_an_answer(raw: RawGraph, options: SamplerOptions) -> None:
+@given(graphs_and_options(modes=("own", "shared")))
+def test_a_masked_in_negative_is_never_an_answer(drawn: tuple[RawGraph, SamplerOptions]) -> None:
+    raw, options = drawn
     for batch in take(QuerySampler(raw.build(), options), 2):
         for lane, (head, relation) in enumerate(batch.segments[0].rows.tolist()):
             known = answers(raw.train, head, relation)
@@ -123,6 +94,15 @@ def test_every_epoch_visits_each_directed_edge_once(raw: RawGraph, batch_size: i
         assert sorted(visited[epoch * len(edges) : (epoch + 1) * len(edges)]) == sorted(edges)
 
 
+@given(graphs_and_options())
+def test_every_directed_edge_is_equally_probable(drawn: tuple[RawGraph, SamplerOptions]) -> None:
+    raw, options = drawn
+    sampler = QuerySampler(raw.build(), options)
+    for batch in take(sampler, 2):
+        np.testing.assert_allclose(batch.log_probs, -np.log(len(directed(raw.train))), rtol=1e-12)
+    assert sampler.statistics == {"1p": SamplingStatistics(drawn=2 * options.batch_size)}
+
+
 def test_epochs_have_orders_of_their_own() -> None:
     graph = random_graph(30, 3, 60)
     edges = 2 * graph.num_edges
@@ -132,9 +112,9 @@ def test_epochs_have_orders_of_their_own() -> None:
 
 
 def test_own_negatives_are_uniform_over_the_non_answers(six_nodes: KnowledgeGraph) -> None:
-    options = SamplerOptions(batch_size=14, mode="own", negatives=100, seed=4)
+    options = SamplerOptions(batch_size=14, mode="own", negatives=6, seed=4)
     drawn: dict[tuple[int, int], Counter[int]] = {}
-    for batch in take(QuerySampler(six_nodes, options), 20):
+    for batch in take(QuerySampler(six_nodes, options), 330):
         for lane, (head, relation) in enumerate(batch.segments[0].rows.tolist()):
             drawn.setdefault((head, relation), Counter()).update(entity for entity, _ in candidates(batch, lane))
     assert len(drawn) == 9
@@ -147,8 +127,8 @@ def test_own_negatives_are_uniform_over_the_non_answers(six_nodes: KnowledgeGrap
 
 def test_shared_candidates_are_uniform_over_all_entities() -> None:
     graph = random_graph(25, 2, 60)
-    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=200, seed=4))
-    counts = np.bincount(np.concatenate([batch.negatives.numpy() for batch in take(sampler, 30)]), minlength=25)
+    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=25, seed=4))
+    counts = np.bincount(np.concatenate([batch.negatives.numpy() for batch in take(sampler, 240)]), minlength=25)
     assert chisquare(counts).pvalue > 1e-4
 
 
@@ -156,7 +136,7 @@ def test_shared_candidates_are_uniform_over_all_entities() -> None:
 def test_a_query_that_everything_answers_is_masked_out(mode: str) -> None:
     # 0 and 1 are both answers of (0, r, ?), and 0 of (1, r^-1, ?) with 1 left over.
     graph = KnowledgeGraph.from_triples([(0, 0, 0), (0, 0, 1)])
-    batch = next(QuerySampler(graph, SamplerOptions(batch_size=4, mode=mode, negatives=9)))
+    batch = next(QuerySampler(graph, SamplerOptions(batch_size=4, mode=mode, negatives=2)))
     full = [head == 0 and relation == 0 for head, relation in batch.segments[0].rows.tolist()]
     assert sum(full) == 2
     for lane, answered in enumerate(full):
@@ -165,11 +145,12 @@ def test_a_query_that_everything_answers_is_masked_out(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["own", "shared"])
-def test_more_negatives_than_entities_are_drawn_with_repetition(six_nodes: KnowledgeGraph, mode: str) -> None:
-    options = SamplerOptions(batch_size=3, mode=mode, negatives=50)
+def test_as_many_negatives_as_entities_are_drawn_with_repetition(six_nodes: KnowledgeGraph, mode: str) -> None:
+    options = SamplerOptions(batch_size=30, mode=mode, negatives=6)
     batch = next(QuerySampler(six_nodes, options))
-    assert batch.mask.shape == (3, 50)
-    assert content(batch) == content(reference.sample(six_nodes, options, 0))
+    assert batch.mask.shape == (30, 6)
+    assert any(len({entity for entity, _ in candidates(batch, lane)}) < 6 for lane in range(30))
+    assert_equals_twin(batch, reference.sample(six_nodes, options, 0))
 
 
 # --------------------------------------------------------------------------------------------------- threads, position
@@ -184,8 +165,9 @@ def test_batches_do_not_depend_on_threads_or_on_how_many_are_made_ahead(mode: st
         assert [content(b) for b in take(QuerySampler(graph, options, threads=threads, ahead=ahead), 40)] == expected
 
 
-@given(raw_graphs(), sampler_options(), st.integers(0, 6))
-def test_a_resumed_stream_is_the_rest_of_the_whole_one(raw: RawGraph, options: SamplerOptions, position: int) -> None:
+@given(graphs_and_options(), st.integers(0, 6))
+def test_a_resumed_stream_is_the_rest_of_the_whole_one(drawn: tuple[RawGraph, SamplerOptions], position: int) -> None:
+    raw, options = drawn
     graph = raw.build()
     whole, first = QuerySampler(graph, options), QuerySampler(graph, options)
     expected = [content(batch) for batch in take(whole, position + 3)]
@@ -212,7 +194,7 @@ def test_a_different_seed_gives_different_batches(six_nodes: KnowledgeGraph) -> 
 
 @pytest.mark.timeout(60)
 def test_close_with_running_threads_returns_and_the_stream_goes_on(six_nodes: KnowledgeGraph) -> None:
-    options = SamplerOptions(batch_size=512, negatives=64)
+    options = SamplerOptions(batch_size=512, negatives=6)
     expected = [content(batch) for batch in take(QuerySampler(six_nodes, options), 4)]
     sampler = QuerySampler(six_nodes, options, threads=4, ahead=8)
     found = []
@@ -232,6 +214,24 @@ def test_forgotten_samplers_end_their_threads() -> None:
     assert native_threads() == before
 
 
+def native_stream(index: _native.Index, *, threads: int, ahead: int) -> _native.QueryStream:
+    """One-hop and two-hop queries with own negatives."""
+    return _native.QueryStream(
+        index,
+        structures=[(program_code(STRUCTURES[name]), STRUCTURES[name].width) for name in ("1p", "2p")],
+        batch_size=16,
+        negatives=4,
+        mode=1,
+        answers=0,
+        backtracking=True,
+        attempts=1000,
+        seed=0,
+        threads=threads,
+        ahead=ahead,
+        first=0,
+    )
+
+
 def native_threads() -> int:
     """Threads of the process, those that Python does not know of among them."""
     with open("/proc/self/status") as status:
@@ -241,9 +241,7 @@ def native_threads() -> int:
 @pytest.mark.timeout(60)
 def test_several_python_threads_may_take_batches_of_one_sampler() -> None:
     graph = random_graph(100, 2, 500)
-    stream = _native.LinkStream(
-        graph.index.native, batch_size=16, negatives=4, mode=1, seed=0, threads=2, ahead=3, first=0
-    )
+    stream = native_stream(graph.index.native, threads=2, ahead=3)
     numbers: list[int] = []
     take = lambda: numbers.extend(stream.next()[0] for _ in range(50))  # noqa: E731
     # Daemons: a reader that never returns fails this test, and does not keep the interpreter from leaving.
@@ -266,7 +264,7 @@ def test_a_stream_keeps_the_index_that_its_threads_read() -> None:
     del index
     gc.collect()
     assert alive() is not None  # the native index keeps its arrays ...
-    stream = _native.LinkStream(native, batch_size=4, negatives=2, mode=1, seed=0, threads=1, ahead=1, first=0)
+    stream = native_stream(native, threads=1, ahead=1)
     del native
     gc.collect()
     assert alive() is not None  # ... and the stream keeps the index
@@ -315,8 +313,9 @@ def test_segments_read_anchors_and_relations_from_the_layout() -> None:
     assert segment.relations.tolist() == [[2], [3]]
 
 
-@given(raw_graphs(), sampler_options())
-def test_entities_of_a_batch_are_all_that_it_names_once(raw: RawGraph, options: SamplerOptions) -> None:
+@given(graphs_and_options())
+def test_entities_of_a_batch_are_all_that_it_names_once(drawn: tuple[RawGraph, SamplerOptions]) -> None:
+    raw, options = drawn
     batch = next(QuerySampler(raw.build(), options))
     named = {*batch.segments[0].anchors.flatten().tolist(), *batch.positives.tolist()}
     if batch.negatives is not None:
@@ -332,48 +331,9 @@ def test_native_arrays_have_the_stated_types(six_nodes: KnowledgeGraph) -> None:
         "rows": (batch.segments[0].rows, torch.int64, (5, 2)),
         "positives": (batch.positives, torch.int64, (5,)),
         "answer_counts": (batch.answer_counts, torch.int64, (5,)),
+        "log_probs": (batch.log_probs, torch.float64, (5,)),
         "negatives": (batch.negatives, torch.int64, (5, 3)),
         "mask": (batch.mask, torch.bool, (5, 3)),
     }
     for name, (tensor, dtype, shape) in shapes.items():
         assert (tensor.dtype, tuple(tensor.shape)) == (dtype, shape), name
-
-
-# -------------------------------------------------------------------------------------------------------------- errors
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"mode": "some"}, "mode is 'some', and one of none, own, shared is needed"),
-        ({"batch_size": 0}, "batch_size is 0, and at least 1 is needed"),
-        ({"negatives": 0}, "negatives is 0 with mode own, and at least 1 is needed"),
-        ({"mode": "shared", "negatives": -1}, "negatives is -1 with mode shared, and at least 1 is needed"),
-        ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
-        ({"seed": -1}, "seed is -1, and a number from 0 to 2**63 - 1 is needed"),
-        ({"seed": 2**63}, f"seed is {2**63}, and a number from 0 to 2**63 - 1 is needed"),
-        (
-            {"structures": "9p"},
-            f"there is no query structure '9p'; structures: {' '.join(STRUCTURES)}, or nested tuples such as "
-            "('e', ('r', 'r'))",
-        ),
-        (
-            {"structures": "1p 2in"},
-            "the sampler draws 1p queries only, and structures names 2in; give structures=1p",
-        ),
-    ],
-)
-def test_an_option_out_of_range_is_named(options: dict[str, object], expected: str) -> None:
-    with pytest.raises(GraphkitError) as error:
-        SamplerOptions(**options)
-    assert str(error.value) == expected
-
-
-@pytest.mark.parametrize("bad", [{"threads": 0}, {"ahead": 0}])
-def test_threads_and_ahead_are_positive(six_nodes: KnowledgeGraph, bad: dict[str, int]) -> None:
-    stated = {"threads": 1, "ahead": 4} | bad
-    with pytest.raises(GraphkitError) as error:
-        QuerySampler(six_nodes, **bad)
-    assert str(error.value) == (
-        f"the sampler has threads={stated['threads']} and ahead={stated['ahead']}, and at least 1 of each is needed"
-    )

@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "queries/entity_set.hpp"
+#include "queries/executor.hpp"
 
 namespace graphkit {
 namespace {
@@ -16,67 +16,21 @@ namespace {
 // Queries that a thread takes at a time: enough to hide the hand-over, few enough to share uneven ones out.
 constexpr std::uint64_t kBlock = 16;
 
-// Runs a program on one row after another.
-template <class Rel, class Offset>
-class Executor {
-  public:
-    Executor(const IndexView<Rel, Offset>& graph, const Program& program)
-        : graph_(graph), program_(program), uniter_(graph.num_entities()) {}
-
-    // The answers of one row are added to `out`.
-    void run(const std::int64_t* row, std::vector<Entity>& out) {
-        stack_.clear();
-        for (const Instruction& instruction : program_.instructions()) step(instruction, row);
-        const EntitySet& answers = stack_.back();
-        const auto entities = answers.entities();
-        if (!answers.complement()) {
-            out.insert(out.end(), entities.begin(), entities.end());
-            return;
-        }
-        auto next = entities.begin();
-        for (std::uint64_t x = 0; x < graph_.num_entities(); ++x) {
-            if (next != entities.end() && *next == x)
-                ++next;
-            else
-                out.push_back(static_cast<Entity>(x));
-        }
+// The answers of one row are added to `out`; those of an unbounded query are written out.
+void append(const EntitySet& answers, std::uint64_t num_entities, std::vector<Entity>& out) {
+    const auto entities = answers.entities();
+    if (!answers.complement()) {
+        out.insert(out.end(), entities.begin(), entities.end());
+        return;
     }
-
-  private:
-    void step(const Instruction& instruction, const std::int64_t* row) {
-        switch (instruction.operation) {
-            case Operation::kAnchor:
-                stack_.emplace_back(std::vector{static_cast<Entity>(row[instruction.operand])});
-                break;
-            case Operation::kProject:
-                project(static_cast<std::uint64_t>(row[instruction.operand]));
-                break;
-            case Operation::kIntersect:
-            case Operation::kUnite: {
-                const std::span<EntitySet> sets = std::span(stack_).last(instruction.operand);
-                EntitySet made =
-                    instruction.operation == Operation::kIntersect ? intersect(sets, uniter_) : unite(sets, uniter_);
-                stack_.resize(stack_.size() - instruction.operand);
-                stack_.push_back(std::move(made));
-                break;
-            }
-            case Operation::kNegate:
-                stack_.back().negate();
-                break;
-        }
+    auto next = entities.begin();
+    for (std::uint64_t x = 0; x < num_entities; ++x) {
+        if (next != entities.end() && *next == x)
+            ++next;
+        else
+            out.push_back(static_cast<Entity>(x));
     }
-
-    // Runs belong to the index, so that what is borrowed outlives the set that led to it.
-    void project(std::uint64_t relation) {
-        for (const Entity x : stack_.back().entities()) uniter_.add(graph_.neighbors(x, relation));
-        stack_.back() = uniter_.finish();
-    }
-
-    const IndexView<Rel, Offset>& graph_;
-    const Program& program_;
-    Uniter uniter_;
-    std::vector<EntitySet> stack_;
-};
+}
 
 // What one thread made of one block of rows.
 struct Block {
@@ -126,11 +80,12 @@ AnswerLists execute(const IndexView<Rel, Offset>& graph, const Program& program,
     std::mutex failing;
     const auto work = [&] {
         try {
-            Executor<Rel, Offset> executor(graph, program);
+            ExecutionSpace space(graph.num_entities());
             for (std::size_t b; (b = next.fetch_add(1)) < blocks.size();) {
                 const std::uint64_t last = std::min<std::uint64_t>(rows.count, (b + 1) * kBlock);
                 for (std::uint64_t i = b * kBlock; i < last; ++i) {
-                    executor.run(rows.ids.data() + i * program.width(), blocks[b].values);
+                    const auto& answers = answers_of(graph, program, rows.ids.data() + i * program.width(), space);
+                    append(answers, graph.num_entities(), blocks[b].values);
                     blocks[b].ends.push_back(blocks[b].values.size());
                 }
             }

@@ -54,6 +54,7 @@ Program::Program(std::span<const std::int64_t> code, std::uint64_t width) : widt
         stack.push_back(made);
     }
     if (stack.size() != 1) fail("leaves " + std::to_string(stack.size()) + " sets instead of one");
+    complement_ = stack.back().complement;
 }
 
 }  // namespace graphkit

@@ -32,10 +32,13 @@ class Program {
 
     const std::vector<Instruction>& instructions() const { return instructions_; }
     std::uint64_t width() const { return width_; }
+    // Whether the answers are all entities but some.
+    bool complement() const { return complement_; }
 
   private:
     std::vector<Instruction> instructions_;
     std::uint64_t width_;
+    bool complement_ = false;
 };
 
 }  // namespace graphkit

@@ -20,7 +20,9 @@ namespace graphkit {
 template <class Buffer>
 class BufferPool : public std::enable_shared_from_this<BufferPool<Buffer>> {
   public:
-    std::shared_ptr<Buffer> take() {
+    // A buffer that was used before, or a new one that is made of `arguments`.
+    template <class... Arguments>
+    std::shared_ptr<Buffer> take(Arguments&&... arguments) {
         std::unique_ptr<Buffer> buffer;
         {
             const std::scoped_lock lock(mutex_);
@@ -29,7 +31,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool<Buffer>> {
                 free_.pop_back();
             }
         }
-        if (!buffer) buffer = std::make_unique<Buffer>();
+        if (!buffer) buffer = std::make_unique<Buffer>(std::forward<Arguments>(arguments)...);
         return {buffer.release(), [pool = this->shared_from_this()](Buffer* used) { pool->put(used); }};
     }
 

@@ -1,0 +1,146 @@
+"""BetaE: queries and entities as products of Beta distributions (Ren and Leskovec, NeurIPS 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.errors import GraphkitError
+from graphkit.models.base import BranchAttention, Model, initialize_layers, score_dot
+
+#: Parameters of all Betas lie in [1/20, 20], which negation maps to itself. The published bounds, 0.05 and 1e9, let a
+#: negation lead to 1e-9, where gradients explode.
+LEAST, MOST = 0.05, 20.0
+
+
+class BetaE(Model):
+    """Scores ``margin - KL(entity || query)``, summed over D/2 Beta distributions.
+
+    An encoded row, of an entity or of a query, holds the parameters a of all Betas, then all b. A relation is a vector
+    that one network for all relations reads beside the row. An intersection is the weighted mean of its branches by
+    `BranchAttention`, one weight for the a and the b of a Beta, and a negation is (1/a, 1/b). Inverses always have
+    vectors of their own, since the network cannot be inverted.
+
+    Args:
+        num_relations: R.
+        dim: D, reals of a row, even: twice the number of Betas.
+        margin: γ, above -2; it sets the scale of fresh rows, uniform in ±(margin + 2) / (D/2) around Beta(1, 1).
+        hidden: units of a hidden layer of the network.
+        layers: hidden layers of the network.
+
+    Raises:
+        GraphkitError: `dim` below 2 or odd, `margin` at or below -2, or `hidden` or `layers` below 1.
+    """
+
+    dot_product = True
+    intersects = True
+    negates = True
+
+    def __init__(
+        self, num_relations: int, *, dim: int = 800, margin: float = 60.0, hidden: int = 1600, layers: int = 2
+    ) -> None:
+        super().__init__(num_relations, dim=dim, reciprocal=True)
+        if dim % 2:
+            raise GraphkitError(f"model.dim is {dim}, and a row of Betas needs an even number of reals; give {dim + 1}")
+        if not margin > -2:
+            raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
+        for name, value in (("hidden", hidden), ("layers", layers)):
+            if value < 1:
+                raise GraphkitError(f"model.{name} is {value}, and at least 1 is needed")
+        betas = dim // 2
+        self.margin = margin
+        self.scale = (margin + 2) / betas
+        self.relations = nn.Parameter(torch.empty(self.relation_rows, betas))
+        widths = [dim + betas, *[hidden] * layers, dim]
+        self.network = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.attention = BranchAttention(dim, betas)
+
+    def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:  # noqa: D102  # as in the base class
+        return torch.empty(count, self.dim).uniform_(-self.scale, self.scale, generator=generator)
+
+    def initialize(self, generator: torch.Generator) -> None:  # noqa: D102
+        nn.init.uniform_(self.relations, -self.scale, self.scale, generator=generator)
+        initialize_layers(self, generator)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Returns the parameters of rows [U, D]: 1 + x, within the bounds; beyond them the gradient is 0."""
+        return (rows + 1).clamp(LEAST, MOST)
+
+    def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
+        x = torch.cat([x, self.relation_parameters(relations)], dim=1)
+        *hidden, last = self.network
+        for layer in hidden:
+            x = layer(x).relu()
+        return self.encode(last(x))
+
+    def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
+        stacked = torch.stack(list(branches))
+        weights: Tensor = self.attention(stacked)
+        return (weights.repeat(1, 1, 2) * stacked).sum(dim=0)
+
+    def negate(self, x: Tensor) -> Tensor:  # noqa: D102
+        return x.reciprocal()
+
+    def candidates(self, encoded: Tensor) -> Tensor:
+        """Returns what `score` compares with.
+
+        Betas are an exponential family: of an entity (a, b), the divergence from a query needs the expectations of
+        log x and log (1-x), and the entropy, alone. They are computed in float64, once for any number of queries,
+        since the difference of digammas cancels.
+
+        Args:
+            encoded: float32[U, D].
+
+        Returns:
+            float32[U, D + 1]: u = ψ(a) - ψ(a + b), then v = ψ(b) - ψ(a + b), then the entropy of all Betas together.
+        """
+        wide = encoded.double()
+        a, b = wide.chunk(2, dim=1)
+        expectations = torch.digamma(wide) - torch.digamma(a + b).repeat(1, 2)
+        # With the rounded expectations, whose errors then cancel in divergences from close queries.
+        rounded = expectations.to(encoded.dtype)
+        entropy = _log_beta(wide) - ((wide - 1) * rounded.double()).sum(dim=1)
+        return torch.cat([rounded, entropy.to(encoded.dtype).unsqueeze(1)], dim=1)
+
+    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        """Scores candidates as a matrix product; see `Model.score`.
+
+        For a query (c, d) ``KL = log B(c, d) - entropy - (c - 1) u - (d - 1) v``, summed over Betas. The product is
+        taken of deviations from means, which leaves the sum as it is but for rounding, and the rest is added in
+        float64. In float32 and 800 reals the error is some 1e-6 for fresh rows, and at most 1e-4 plus 1e-6 of the
+        largest divergence of the call for rows anywhere within the bounds.
+
+        Args:
+            queries: float32[B, D].
+            candidates: float32[N, D + 1] for all queries, or [B, K, D + 1] for each its own; see `candidates`.
+
+        Returns:
+            float32[B, N] or [B, K].
+        """
+        expectations, entropy = candidates[..., :-1], candidates[..., -1].double()
+        # Where the references lie changes no score, so that no gradient flows through them.
+        candidate_mean = expectations.detach().flatten(0, -2).mean(dim=0)
+        if candidates.dim() == 2:
+            reference = queries.detach().mean(dim=0)
+            of_candidates = entropy + expectations.double() @ (reference.double() - 1)
+        else:
+            # Beta(1, 1), to which the entropy refers. The mean would take a second pass in float64 over all candidates,
+            # which costs several times as much as the product where no two queries share them.
+            reference = torch.ones_like(queries[:1])
+            of_candidates = entropy
+        deviations = queries - reference
+        of_queries = _log_beta(queries.double()) - deviations.double() @ candidate_mean.double()
+        # Both are large where their difference is small: what they share is taken off before they are rounded.
+        shared = of_candidates.detach().mean()
+        rows = (self.margin + shared - of_queries).to(queries.dtype).unsqueeze(1)
+        columns = (of_candidates - shared).to(queries.dtype)
+        return rows + columns + score_dot(deviations, expectations - candidate_mean)
+
+
+def _log_beta(parameters: Tensor) -> Tensor:
+    """Returns [U]: the logarithm of the beta function, summed over the Betas of rows [U, D]."""
+    a, b = parameters.chunk(2, dim=1)
+    return (torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)).sum(dim=1)

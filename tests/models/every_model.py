@@ -1,0 +1,75 @@
+"""The models that the shared tests run over: one for each YAML of conf/model."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from graphkit.models import Model
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+SETTINGS: dict[str, dict[str, Any]] = {
+    path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))
+}
+
+RELATIONS, ENTITIES, DIM = 3, 9, 8
+#: What keeps tests fast, where a model has such a setting.
+SMALL = {"dim": DIM, "hidden": 16}
+
+
+def class_of(name: str) -> type[Model]:
+    module, _, attribute = SETTINGS[name]["_target_"].rpartition(".")
+    found: type[Model] = getattr(import_module(module), attribute)
+    return found
+
+
+def keywords(name: str) -> dict[str, Any]:
+    """The keywords of a model's constructor, with their defaults."""
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(class_of(name)).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def small(name: str, **settings: Any) -> Model:
+    return class_of(name)(
+        RELATIONS, **{key: value for key, value in SMALL.items() if key in keywords(name)}, **settings
+    )
+
+
+def make(name: str, *, seed: int = 0, **settings: Any) -> Model:
+    """A model of float64 with relations of ordinary size, whatever its own scale."""
+    model = small(name, **settings).double()
+    generator = torch.Generator().manual_seed(seed)
+    model.initialize(generator)
+    with torch.no_grad():
+        model.relations.copy_(torch.randn(model.relations.shape, generator=generator))
+    return model
+
+
+def rows(count: int, *, seed: int = 1) -> Tensor:
+    return torch.randn(count, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def directed_relations(count: int) -> Tensor:
+    return torch.arange(count) % (2 * RELATIONS)
+
+
+each = pytest.mark.parametrize("name", SETTINGS)
+#: with and without parameters of their own for inverses, where a model leaves the choice
+each_side = pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        pytest.param(name, settings, id="-".join([name, *map(str, settings.values())]))
+        for name in SETTINGS
+        for settings in ([{"reciprocal": True}, {"reciprocal": False}] if "reciprocal" in keywords(name) else [{}])
+    ],
+)
