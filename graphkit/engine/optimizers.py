@@ -1,7 +1,7 @@
 """Optimisers for embedding tables: they touch only the rows that a step names, and update them in place.
 
 Each class holds the hyperparameters alone; the state belongs to the table (`EmbeddingTable`). `dense` gives torch's
-optimiser with the same settings for the parameters of a model that are no table.
+optimiser with the same settings, but for a learning rate of their own, for the parameters of a model that are no table.
 """
 
 from __future__ import annotations
@@ -16,13 +16,30 @@ from graphkit.errors import GraphkitError
 
 
 class RowOptimizer(ABC):
-    """The update rule of table rows."""
+    """The update rule of table rows.
 
-    def __init__(self, *, lr: float, eps: float) -> None:
+    Args:
+        lr: learning rate of the rows.
+        dense_lr: that of the model's own parameters; None = the same. Networks want a smaller one than rows, each of
+            which a few batches touch.
+        eps: added to the divisor of a step.
+
+    Raises:
+        GraphkitError: a value is out of range.
+    """
+
+    def __init__(self, *, lr: float, eps: float, dense_lr: float | None = None) -> None:
         if not (lr > 0 and eps >= 0):
             raise GraphkitError(f"the optimizer has lr={lr} and eps={eps}; lr must be above 0 and eps not below 0")
+        if dense_lr is not None and not dense_lr > 0:
+            raise GraphkitError(f"optimizer.dense_lr is {dense_lr}, and a number above 0, or null for lr, is needed")
         self.lr = lr
+        self.dense_lr = dense_lr
         self.eps = eps
+
+    @property
+    def _dense_lr(self) -> float:
+        return self.lr if self.dense_lr is None else self.dense_lr
 
     @abstractmethod
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:
@@ -41,14 +58,14 @@ class RowOptimizer(ABC):
 
     @abstractmethod
     def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """Returns torch's optimiser with the same settings, for dense parameters."""
+        """Returns torch's optimiser with the same settings and `dense_lr`, for the model's own parameters."""
 
 
 class Adagrad(RowOptimizer):
     """Adagrad (Duchi et al., JMLR 2011): steps divided by the root of the summed squares of each coordinate."""
 
-    def __init__(self, *, lr: float = 0.1, eps: float = 1e-10) -> None:
-        super().__init__(lr=lr, eps=eps)
+    def __init__(self, *, lr: float = 0.1, dense_lr: float | None = None, eps: float = 1e-10) -> None:
+        super().__init__(lr=lr, dense_lr=dense_lr, eps=eps)
 
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102  # as in the base class
         return {"sum": torch.zeros_like(weight)}
@@ -64,7 +81,7 @@ class Adagrad(RowOptimizer):
         weight.index_add_(0, ids, gradient / rows.sqrt_().add_(self.eps), alpha=-self.lr)
 
     def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self.lr, eps=self.eps)
+        return torch.optim.Adagrad(parameters, lr=self._dense_lr, eps=self.eps)
 
 
 class Adam(RowOptimizer):
@@ -74,8 +91,16 @@ class Adam(RowOptimizer):
     training would take a first step of about three times the learning rate.
     """
 
-    def __init__(self, *, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
-        super().__init__(lr=lr, eps=eps)
+    def __init__(
+        self,
+        *,
+        lr: float = 1e-3,
+        dense_lr: float | None = None,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(lr=lr, dense_lr=dense_lr, eps=eps)
         if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
             raise GraphkitError(f"Adam has beta1={beta1} and beta2={beta2}; both must be at least 0 and below 1")
         self.beta1 = beta1
@@ -97,4 +122,4 @@ class Adam(RowOptimizer):
         weight[rows] -= scale * mean / (square.sqrt() / root + self.eps)
 
     def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adam(parameters, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps)
+        return torch.optim.Adam(parameters, lr=self._dense_lr, betas=(self.beta1, self.beta2), eps=self.eps)

@@ -21,8 +21,9 @@ from graphkit.queries import AnswerSets
 Ids = NDArray[np.int64]
 Floats = NDArray[np.floating]
 
-#: Scores held at once: a block of queries times a chunk of entities. Ranking copies them once.
-SCORES_AT_ONCE = 8 * 2**20
+#: Scores held at once: a block of queries times a chunk of entities. Those of 32 MiB and more go back to the system as
+#: soon as they are freed; glibc keeps smaller ones, whose fragments added up to a GiB over 20,000 queries.
+SCORES_AT_ONCE = 16 * 2**20
 
 #: Queries that share a pass over the entities of a large graph, enough for a matrix product at full speed.
 QUERIES_AT_ONCE = 128
@@ -94,24 +95,24 @@ def _rank_block(chunks: _Chunks, ranked: AnswerSets, known: AnswerSets) -> tuple
     """Returns better and equal counts of the answers of a block of queries."""
     start, stop, num_entities = chunks.start, chunks.stop, chunks.num_entities
     query, entity = ranked.block(start, stop)
-    known_query, known_entity = known.block(start, stop)
-    order, known_order = _ByEntity(entity), _ByEntity(known_entity)
     own = np.empty(len(entity))
+    order = _ByEntity(entity)
     for first, scores in chunks:
         places = order.within(first, scores.shape[1])
         own[places] = scores[query[places], entity[places] - first]
     better, equal = np.zeros(len(entity), dtype=np.int64), np.zeros(len(entity), dtype=np.int64)
     ends = ranked.offsets[start : stop + 1] - ranked.offsets[start]
     for first, scores in chunks:
-        places = known_order.within(first, scores.shape[1])
-        competing = scores.copy()
-        competing[known_query[places], known_entity[places] - first] = -np.inf
-        for row, begin, end in zip(competing, ends[:-1], ends[1:], strict=True):
-            above, level = _count(row, own[begin:end].astype(row.dtype))
-            better[begin:end] += above
-            equal[begin:end] += level
+        for i in np.flatnonzero(np.diff(ends)).tolist():
+            row, some = scores[i].copy(), slice(ends[i], ends[i + 1])
+            out = known[start + i]
+            row[out[slice(*np.searchsorted(out, [first, first + len(row)]))] - first] = -np.inf
+            above, level = _count(row, own[some].astype(row.dtype))
+            better[some] += above
+            equal[some] += level
     # Known answers now lie below all others, but level with an answer whose own score is -inf.
     equal -= np.where(np.isneginf(own), known.sizes[start:stop][query], 0)
+    known_query, known_entity = known.block(start, stop)
     itself = ~np.isin(query * num_entities + entity, known_query * num_entities + known_entity)
     return better, equal - itself
 

@@ -26,6 +26,8 @@ MOST_EPOCHS = 200
 LEAST_STEPS = 2000
 #: Candidates that share a batch where scoring all entities is too much.
 SHARED_CANDIDATES = 2048
+#: Negatives of a query where each has its own.
+OWN_NEGATIVES = 128
 #: Epochs longer than that are validated within.
 VALIDATION_STEPS = 1000
 #: What a distance costs, in time, against a product of the same width: it has no fast matrix form.
@@ -83,7 +85,8 @@ def make_plan(
     if batch_size is None:
         batch_size = min(1024, max(64, 2 ** round(math.log2(max(queries, 2) / 128))))
     if negatives is None:
-        negatives = 0 if mode == "none" else min(SHARED_CANDIDATES, graph.num_entities)
+        most = {"none": 0, "own": OWN_NEGATIVES, "shared": SHARED_CANDIDATES}
+        negatives = min(most.get(mode, 0), graph.num_entities)  # an unknown mode is the sampler's to refuse
     per_query = per_candidate * (graph.num_entities if mode == "none" else negatives)
     epochs = min(MOST_EPOCHS, int(WORK_FLOP / (per_query * queries)))
     least = math.ceil(LEAST_STEPS * 64 / queries) if queries < LEAST_STEPS * 64 else 1

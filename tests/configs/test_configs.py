@@ -16,6 +16,7 @@ from strategies import random_graph
 from graphkit.cli.complaints import RunConfig
 from graphkit.cli.compose import to_plain
 from graphkit.cli.settings import conf_folder
+from graphkit.data import QUERY_SETS
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.samplers import SamplerOptions
@@ -118,7 +119,15 @@ def test_trainer_lists_every_setting_of_the_schedule(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in choices("graph") if name != "store"])
 def test_named_graph_is_the_one_of_its_name(name: str) -> None:
-    assert load("graph", name)["name"] == name
+    part = load("graph", name)
+    if part["_target_"] == "graphkit.data.load_query_graph":
+        assert QUERY_SETS[part["name"]].graph_name == name
+    else:
+        assert part["name"] == name
+
+
+def test_every_query_set_has_its_graph_and_every_graph_of_one_exists() -> None:
+    assert {published.graph_name for published in QUERY_SETS.values()} <= set(choices("graph"))
 
 
 # ---- what goes together trains
@@ -155,6 +164,17 @@ def test_choices_that_go_together_train(
     assert 0 < trainer.finish()["test"]["mrr"] <= 1
 
 
+@pytest.mark.parametrize("model", choices("model"))
+def test_every_model_trains_on_the_queries_that_it_can_embed(graph: KnowledgeGraph, tmp_path: Path, model: str) -> None:
+    config = composed(f"model={model}", "task=queries", "sampler=shared", "model.dim=8", "trainer.max_steps=2")
+    trainer = start(config, graph, tmp_path / "run")
+    trainer.fit()
+    measured = trainer.finish()["queries"]["test"]
+    assert {"1p", "2p", "2u", "mean_epfo"} <= set(measured)
+    assert ("mean_negation" in measured) == ("2in" in measured) == (model == "betae")
+    assert all(0 < part["mrr"] <= 1 for part in measured.values())
+
+
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_experiment_trains_two_steps(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], experiment: str
@@ -162,6 +182,11 @@ def test_experiment_trains_two_steps(
     from graphkit.cli.main import main
 
     words = [f"experiment={experiment}", f"graph={store}", f"run_dir={tmp_path / 'run'}", "trainer.max_steps=2"]
+    config = composed(f"experiment={experiment}")
+    if config["sampler"]["negatives"]:
+        words.append("sampler.negatives=8")  # the graph of this test has 30 entities
+    if config["task"].get("queries"):
+        words.append("task.queries=null")  # they were made on the experiment's own graph
     with pytest.raises(SystemExit) as ended:
         main(["train", *words, "model.dim=16"])
     assert ended.value.code == 0, capsys.readouterr().err

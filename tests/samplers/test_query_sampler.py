@@ -206,10 +206,10 @@ def test_close_with_running_threads_returns_and_the_stream_goes_on(six_nodes: Kn
 
 @pytest.mark.timeout(60)
 def test_forgotten_samplers_end_their_threads() -> None:
-    graph = random_graph(100, 2, 500)
+    graph = random_graph(200, 2, 500)
     before = native_threads()
     for _ in range(10):
-        next(QuerySampler(graph, SamplerOptions(batch_size=256), threads=4, ahead=8))
+        next(QuerySampler(graph, SamplerOptions(structures="1p 3p 2in", batch_size=256), threads=4, ahead=8))
     gc.collect()
     assert native_threads() == before
 

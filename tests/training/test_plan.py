@@ -14,10 +14,10 @@ from strategies import random_graph
 from graphkit.errors import GraphkitError
 from graphkit.models import ComplEx, TransE
 from graphkit.training import plan
-from graphkit.training.plan import complete, make_plan
+from graphkit.training.plan import make_plan
 
 OPEN: dict[str, Any] = {
-    "sampler": {"mode": None, "batch_size": None, "negatives": None, "threads": 1, "ahead": 4},
+    "sampler": {"structures": None, "mode": None, "batch_size": None, "negatives": None, "threads": 1, "ahead": 4},
     "trainer": {
         "max_steps": None,
         "max_epochs": None,
@@ -29,6 +29,10 @@ OPEN: dict[str, Any] = {
         "threads": None,
     },
 }
+
+
+#: With one-hop queries where the configuration names no structures.
+complete = partial(plan.complete, structures="1p")
 
 
 def sized(entities: int, edges: int) -> Any:
@@ -52,6 +56,13 @@ def given_settings(**settings: Any) -> dict[str, Any]:
 
 sizes = st.builds(sized, st.integers(1, 90_000_000), st.integers(1, 400_000_000))
 models = st.builds(model, st.sampled_from([ComplEx, TransE]), st.integers(1, 400).map(lambda half: 2 * half))
+
+
+@pytest.mark.parametrize(("given_structures", "kept"), [(None, "1p 2i"), ("3p", "3p")])
+def test_structures_are_those_of_the_task_unless_some_are_given(given_structures: str | None, kept: str) -> None:
+    config = given_settings(sampler_structures=given_structures)
+    done = plan.complete(config, sized(9, 10), model(ComplEx, 8), full=True, structures="1p 2i")
+    assert done["sampler"]["structures"] == kept
 
 
 @given(sizes, models, st.booleans())
