@@ -34,20 +34,26 @@ PLAIN_SOURCES := $(shell find graphkit/csrc -mindepth 2 -name '*.cpp')
 NATIVE_TESTS := $(wildcard tests/native/test_*.cpp)
 
 DEMO_RUN := runs/demo
+DEMO_QUERIES_RUN := runs/demo-queries
 
 .PHONY: help demo test test-all sanitize sanitize-binaries lint types build wheel-test format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: build ## Train on the built-in graph and answer four questions
-	@echo "== Training on the built-in graph into $(DEMO_RUN)"
+demo: build ## Train on the built-in graph, answer two one-hop and three multi-hop questions
+	@echo "== Training ComplEx on single hops into $(DEMO_RUN)"
 	$(BIN)/graphkit train experiment=demo run_dir=$(DEMO_RUN) overwrite=true
 	@echo "== Asking it"
-	$(BIN)/graphkit answer $(DEMO_RUN) "?x : borders(?x, Austria)" --top 10
-	$(BIN)/graphkit answer $(DEMO_RUN) "?x : official_language(?x, German)" --top 10
-	$(BIN)/graphkit answer $(DEMO_RUN) "?x : member_of(Finland, ?x)" --top 10
-	$(BIN)/graphkit answer $(DEMO_RUN) "?x : borders(?x, ?y), official_language(?y, German), not member_of(?x, NATO)"
+	$(BIN)/graphkit answer $(DEMO_RUN) "?x : official_language(?x, German)" --top 5
+	$(BIN)/graphkit answer $(DEMO_RUN) "?x : member_of(Finland, ?x)" --top 5
+	@echo "== Training GQE on multi-hop queries into $(DEMO_QUERIES_RUN)"
+	$(BIN)/graphkit train experiment=demo_queries run_dir=$(DEMO_QUERIES_RUN) overwrite=true
+	@echo "== Asking it: German-speaking neighbours of France; language families of Finland; neighbours outside NATO"
+	$(BIN)/graphkit answer $(DEMO_QUERIES_RUN) "?x : borders(?x, France), official_language(?x, German)" --top 5
+	$(BIN)/graphkit answer $(DEMO_QUERIES_RUN) "?x : language_family(?y, ?x), official_language(Finland, ?y)" --top 5
+	$(BIN)/graphkit answer $(DEMO_QUERIES_RUN) \
+	  "?x : borders(?x, ?y), official_language(?y, German), not member_of(?x, NATO)"
 
 test: build ## Run the tests (all but the installation test)
 	@echo "== Tests"

@@ -10,31 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from finished_runs import costs, head, read
+
 from graphkit.errors import GraphkitError
-from graphkit.training import Run
 
 _METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
-
-
-def read(folder: str) -> dict[str, Any]:
-    """Returns what a finished run says of itself."""
-    run = Run.open(folder)
-    metrics = run.folder / "metrics.json"
-    if not metrics.is_file():
-        raise GraphkitError(f"{folder} is not finished: it has no metrics.json; run graphkit train resume={folder}")
-    measured = json.loads(metrics.read_text())
-    curve = [
-        {"positives": entry["samples_per_second"] * entry["seconds"], "mrr": entry["valid/mrr"]}
-        for entry in run.history()
-        if "valid/mrr" in entry
-    ]
-    return {"name": run.folder.name, "config": run.config, "environment": run.environment, "curve": curve, **measured}
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -44,30 +28,19 @@ def table(runs: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
-        train = run["train"]
         cells = [f"{run['test'][metric]:.4f}" for metric in _METRICS]
-        cost = [f"{train[key]:,.0f}" for key in ("steps", "seconds", "cpu_seconds", "peak_anon_mib")]
-        lines.append(f"| {run['name']} | {' | '.join(cells + cost)} |")
+        lines.append(f"| {run['name']} | {' | '.join(cells + costs(run))} |")
     return "\n".join(lines)
 
 
 def page(runs: list[dict[str, Any]], picture: str) -> str:
     """Returns the Markdown page of the runs."""
-    environment, protocol = runs[0]["environment"], runs[0]["protocol"]
-    lines = [run["environment"]["command"] for run in runs]
-    commands = "\n".join(shlex.join([*Path(line[0]).name.split(), *line[1:]]) for line in lines)
-    revisions = ", ".join(f"{run['name']} {run['environment']['git_revision'][:10]}" for run in runs)
-    return f"""# Link prediction, {date.today().isoformat()}
-
-Machine: {environment["cpus"]} cores, {environment["platform"]}; torch {environment["packages"]["torch"]}, Python
-{environment["python"]}. Filtered ranks of {protocol["sides"]} sides against {protocol["candidates"]}, filtered by
-{", ".join(protocol["filtered_by"])}; ties at the {protocol["ties"]}. Wall times were taken on a machine that was not
-always idle; CPU times are of all threads. Code at: {revisions}.
-
-```
-{commands}
-```
-
+    protocol = runs[0]["protocol"]
+    said = (
+        f"Filtered ranks of {protocol['sides']} sides against {protocol['candidates']}, filtered by\n"
+        f"{', '.join(protocol['filtered_by'])}; ties at the {protocol['ties']}."
+    )
+    return f"""{head("Link prediction", runs, said)}
 {table(runs)}
 
 ![validation MRR]({picture})
@@ -85,9 +58,9 @@ def draw(runs: list[dict[str, Any]], out: Path) -> None:
     figure, row = pyplot.subplots(1, len(runs), figsize=(3.2 * len(runs), 3), layout="constrained", squeeze=False)
     for axes, run in zip(row[0], runs, strict=True):
         curve = run["curve"]
-        axes.plot([point["positives"] / 1e6 for point in curve], [point["mrr"] for point in curve])
+        axes.plot([point["samples"] / 1e6 for point in curve], [point["mrr"] for point in curve])
         best = max(curve, key=lambda point: float(point["mrr"]))
-        axes.plot(best["positives"] / 1e6, best["mrr"], "o", color="black", markersize=4)
+        axes.plot(best["samples"] / 1e6, best["mrr"], "o", color="black", markersize=4)
         axes.set(title=run["name"], xlabel="positives trained (millions)", ylim=(0, 1))
         axes.grid(alpha=0.3)
     row[0][0].set_ylabel("validation MRR, filtered")

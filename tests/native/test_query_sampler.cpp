@@ -1,19 +1,24 @@
-// Links: batches are what links.hpp promises, for all modes, and philox is what was published.
+// Queries: batches are what queries.hpp promises, for many structures and all modes, and philox is what was published.
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <random>
 #include <set>
 #include <tuple>
 
 #include "check.hpp"
-#include "samplers/links.hpp"
 #include "samplers/permutation.hpp"
 #include "samplers/philox.hpp"
+#include "samplers/queries.hpp"
+#include "samplers/stream.hpp"
 
 using namespace graphkit;
 
 namespace {
 
 using Edge = std::tuple<std::int64_t, std::int64_t, std::int64_t>;
+using Code = std::vector<std::int64_t>;
+using Set = std::set<std::int64_t>;
 
 struct Drawn {
     IndexArrays<std::uint16_t, std::uint32_t> arrays;
@@ -21,50 +26,148 @@ struct Drawn {
     std::set<Edge> edges;  // directed
 };
 
-Drawn draw_graph(std::uint64_t entities, std::uint64_t relations, std::uint64_t count, unsigned seed) {
-    std::mt19937_64 random(seed);
+Drawn build(const std::vector<Edge>& triples, std::uint64_t entities) {
     std::vector<std::int64_t> rows;
     std::set<Edge> edges;
-    for (std::uint64_t i = 0; i < count; ++i) {
-        const std::int64_t h = random() % entities, r = random() % relations, t = random() % entities;
+    for (const auto& [h, r, t] : triples) {
         rows.insert(rows.end(), {h, r, t});
         edges.insert({h, 2 * r, t});
         edges.insert({t, 2 * r + 1, h});
     }
-    return {build_index<std::uint16_t, std::uint32_t>({rows.data(), count}, entities), entities, edges};
+    return {build_index<std::uint16_t, std::uint32_t>({rows.data(), triples.size()}, entities), entities, edges};
 }
 
-LinkBatch fill(const Drawn& graph, const LinkOptions& options, std::uint64_t number) {
-    LinkBatch batch;
-    fill_links(graph.arrays.view(), options, number, batch);
+Drawn draw_graph(std::uint64_t entities, std::uint64_t relations, std::uint64_t count, unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::vector<Edge> triples;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const std::int64_t h = random() % entities, r = random() % relations, t = random() % entities;
+        triples.push_back({h, r, t});
+    }
+    return build(triples, entities);
+}
+
+// Programs as `program_code` makes them: pairs of operation and operand in post-order.
+const std::map<std::string, Code> kCodes = {
+    {"1p", {0, 0, 1, 1}},
+    {"3p", {0, 0, 1, 1, 1, 2, 1, 3}},
+    {"2i", {0, 0, 1, 1, 0, 2, 1, 3, 2, 2}},
+    {"pi", {0, 0, 1, 1, 1, 2, 0, 3, 1, 4, 2, 2}},
+    {"up", {0, 0, 1, 1, 0, 2, 1, 3, 3, 2, 1, 4}},
+    {"2in", {0, 0, 1, 1, 0, 2, 1, 3, 4, 0, 2, 2}},
+    {"inp", {0, 0, 1, 1, 0, 2, 1, 3, 4, 0, 2, 2, 1, 4}},
+    {"not (not 1p) and 1p", {0, 0, 1, 1, 4, 0, 4, 0, 0, 2, 1, 3, 2, 2}},
+    {"1p and not (1p or 1p)", {0, 0, 1, 1, 0, 2, 1, 3, 0, 4, 1, 5, 3, 2, 4, 0, 2, 2}},
+};
+
+std::uint64_t width_of(const Code& code) {
+    std::uint64_t width = 0;
+    for (std::size_t i = 0; i < code.size(); i += 2) width += code[i] < 2;
+    return width;
+}
+
+// The definition: sets, written out.
+Set answers(const Drawn& graph, const Code& code, const std::int64_t* row) {
+    std::vector<Set> stack;
+    for (std::size_t i = 0; i < code.size(); i += 2) {
+        const std::int64_t operation = code[i], operand = code[i + 1];
+        Set made;
+        if (operation == 0) {
+            made.insert(row[operand]);
+        } else if (operation == 1 || operation == 4) {
+            const Set below = stack.back();
+            stack.pop_back();
+            if (operation == 1) {
+                for (const auto& [h, r, t] : graph.edges)
+                    if (r == row[operand] && below.contains(h)) made.insert(t);
+            } else {
+                for (std::uint64_t x = 0; x < graph.entities; ++x)
+                    if (!below.contains(static_cast<std::int64_t>(x))) made.insert(static_cast<std::int64_t>(x));
+            }
+        } else {
+            for (std::uint64_t x = 0; x < graph.entities; ++x) {
+                const auto has = [&](const Set& set) { return set.contains(static_cast<std::int64_t>(x)); };
+                const auto first = stack.end() - operand;
+                if (operation == 2 ? std::all_of(first, stack.end(), has) : std::any_of(first, stack.end(), has))
+                    made.insert(static_cast<std::int64_t>(x));
+            }
+            stack.resize(stack.size() - static_cast<std::size_t>(operand));
+        }
+        stack.push_back(made);
+    }
+    return stack.back();
+}
+
+QuerySampling sampling(const std::vector<std::string>& names, const QueryOptions& options) {
+    std::vector<Program> programs;
+    for (const auto& name : names) programs.emplace_back(kCodes.at(name), width_of(kCodes.at(name)));
+    return {programs, options};
+}
+
+QueryBatch fill(const Drawn& graph, const QuerySampling& source, std::uint64_t number) {
+    QueryBatch batch;
+    SamplingSpace space(graph.entities);
+    source.fill(graph.arrays.view(), number, space, batch);
     return batch;
 }
 
+QueryBatch fill(const Drawn& graph, const QueryOptions& options, std::uint64_t number) {
+    return fill(graph, sampling({"1p"}, options), number);
+}
+
+void are_equal(const QueryBatch& one, const QueryBatch& other) {
+    CHECK_EQ(one.number, other.number);
+    CHECK_EQ(one.failed, other.failed);
+    CHECK_EQ(one.sizes, other.sizes);
+    CHECK_EQ(one.rows, other.rows);
+    CHECK_EQ(one.positives, other.positives);
+    CHECK_EQ(one.counts, other.counts);
+    CHECK_EQ(one.log_probs, other.log_probs);
+    CHECK_EQ(one.candidates, other.candidates);
+    CHECK_EQ(one.mask, other.mask);
+    CHECK_EQ(one.outcomes, other.outcomes);
+}
+
 // Everything that holds for one batch in any mode.
-void is_sound(const Drawn& graph, const LinkOptions& options, const LinkBatch& batch) {
+void is_sound(const Drawn& graph, const std::vector<std::string>& names, const QueryOptions& options,
+              const QueryBatch& batch) {
     const std::uint64_t size = options.batch_size, width = options.mode == Negatives::kNone ? 0 : options.negatives;
-    CHECK_EQ(batch.queries.size(), 2 * size);
+    CHECK_EQ(batch.sizes.size(), names.size());
+    CHECK_EQ(batch.outcomes.size(), names.size() * kOutcomes);
     CHECK_EQ(batch.positives.size(), size);
     CHECK_EQ(batch.counts.size(), size);
+    CHECK_EQ(batch.log_probs.size(), size);
     CHECK_EQ(batch.candidates.size(), options.mode == Negatives::kOwn ? size * width : width);
     CHECK_EQ(batch.mask.size(), size * width);
-    for (std::uint64_t lane = 0; lane < size; ++lane) {
-        const std::int64_t head = batch.queries[2 * lane], relation = batch.queries[2 * lane + 1];
-        CHECK(graph.edges.contains({head, relation, batch.positives[lane]}));
-        std::uint64_t answers = 0;
-        for (std::uint64_t y = 0; y < graph.entities; ++y)
-            answers += graph.edges.contains({head, relation, static_cast<std::int64_t>(y)});
-        CHECK_EQ(batch.counts[lane], answers);
-        for (std::uint64_t k = 0; k < width; ++k) {
-            const std::int64_t candidate = batch.candidates[options.mode == Negatives::kOwn ? lane * width + k : k];
-            const bool answer = graph.edges.contains({head, relation, candidate});
-            CHECK(candidate >= 0 && candidate < static_cast<std::int64_t>(graph.entities));
-            // Own negatives are masked in unless there is none; shared candidates wherever they are no answer.
-            CHECK_EQ(batch.mask[lane * width + k],
-                     options.mode == Negatives::kOwn ? answers < graph.entities : !answer);
-            if (batch.mask[lane * width + k]) CHECK(!answer);
+    std::uint64_t lane = 0, place = 0;
+    for (std::size_t segment = 0; segment < names.size(); ++segment) {
+        const Code& code = kCodes.at(names[segment]);
+        CHECK_EQ(batch.outcomes[segment * kOutcomes], batch.sizes[segment]);
+        for (std::int64_t i = 0; i < batch.sizes[segment]; ++i, ++lane, place += width_of(code)) {
+            const Set known = answers(graph, code, batch.rows.data() + place);
+            CHECK(known.contains(batch.positives[lane]));
+            CHECK_EQ(batch.counts[lane], known.size());
+            CHECK(batch.log_probs[lane] <= 0);
+            CHECK(names[segment] == "1p" || known.size() < graph.entities);
+            for (std::uint64_t k = 0; k < width; ++k) {
+                const std::int64_t candidate = batch.candidates[options.mode == Negatives::kOwn ? lane * width + k : k];
+                const bool answer = known.contains(candidate);
+                CHECK(candidate >= 0 && candidate < static_cast<std::int64_t>(graph.entities));
+                // Own negatives are masked in unless there is none; shared candidates wherever they are no answer.
+                CHECK_EQ(batch.mask[lane * width + k],
+                         options.mode == Negatives::kOwn ? known.size() < graph.entities : !answer);
+                if (batch.mask[lane * width + k]) CHECK(!answer);
+            }
         }
     }
+    CHECK_EQ(lane, size);
+    CHECK_EQ(place, batch.rows.size());
+}
+
+std::vector<std::string> every_name() {
+    std::vector<std::string> names;
+    for (const auto& [name, code] : kCodes) names.push_back(name);
+    return names;
 }
 
 }  // namespace
@@ -111,30 +214,67 @@ TEST(the_rank_among_non_answers_is_exact) {
     }
 }
 
-TEST(batches_of_random_graphs_are_sound_in_every_mode) {
+TEST(one_hop_batches_of_random_graphs_are_sound_in_every_mode) {
     for (unsigned seed = 0; seed < 30; ++seed) {
         const Drawn graph = draw_graph(1 + seed % 9, 1 + seed % 3, 1 + seed, seed);
         for (const Negatives mode : {Negatives::kNone, Negatives::kOwn, Negatives::kShared})
             for (std::uint64_t number = 0; number < 3; ++number) {
-                const LinkOptions options{1 + seed % 11, 1 + seed % 14, mode, seed};
-                is_sound(graph, options, fill(graph, options, number));
+                const QueryOptions options{.batch_size = 1 + seed % 11, .negatives = 7, .mode = mode, .seed = seed};
+                is_sound(graph, {"1p"}, options, fill(graph, options, number));
             }
     }
 }
 
-TEST(a_reused_buffer_gives_the_same_batch_as_a_fresh_one) {
+TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
+    const std::vector<std::string> names = every_name();
+    for (unsigned seed = 0; seed < 8; ++seed) {
+        const Drawn graph = draw_graph(12 + seed, 2, 30, seed);
+        for (const Negatives mode : {Negatives::kNone, Negatives::kOwn, Negatives::kShared})
+            for (const std::uint64_t size : {5, 40}) {  // less than a query of each structure, and more
+                const QueryOptions options{.batch_size = size,
+                                           .negatives = 9,
+                                           .mode = mode,
+                                           .answers = seed % 2 ? AnswerDraw::kDegree : AnswerDraw::kUniform,
+                                           .backtracking = seed % 4 < 2,
+                                           .attempts = 100'000,
+                                           .seed = seed};
+                const QueryBatch batch = fill(graph, sampling(names, options), seed);
+                CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
+                is_sound(graph, names, options, batch);
+            }
+    }
+}
+
+TEST(batches_of_several_blocks_of_lanes_are_sound) {
+    const Drawn graph = draw_graph(15, 2, 30, 3);
+    const QueryOptions options{
+        .batch_size = 1100, .negatives = 2, .mode = Negatives::kOwn, .attempts = 100'000, .seed = 1};
+    is_sound(graph, {"2in", "3p"}, options, fill(graph, sampling({"2in", "3p"}, options), 0));
+}
+
+TEST(reused_buffers_and_spaces_give_the_same_batches_as_fresh_ones) {
     const Drawn graph = draw_graph(20, 2, 40, 1);
-    LinkBatch used;
-    fill_links(graph.arrays.view(), {50, 70, Negatives::kOwn, 9}, 3, used);
-    const LinkOptions options{6, 5, Negatives::kShared, 9};
-    fill_links(graph.arrays.view(), options, 4, used);
-    const LinkBatch fresh = fill(graph, options, 4);
-    CHECK_EQ(used.number, 4);
-    CHECK_EQ(used.queries, fresh.queries);
-    CHECK_EQ(used.positives, fresh.positives);
-    CHECK_EQ(used.counts, fresh.counts);
-    CHECK_EQ(used.candidates, fresh.candidates);
-    CHECK_EQ(used.mask, fresh.mask);
+    const QueryOptions wide{.batch_size = 300,
+                            .negatives = 20,
+                            .mode = Negatives::kOwn,
+                            .backtracking = false,
+                            .attempts = 100'000,
+                            .seed = 9};
+    QueryBatch used;
+    SamplingSpace space(graph.entities);
+    sampling(every_name(), wide).fill(graph.arrays.view(), 3, space, used);
+    // A batch that could not be drawn leaves lanes behind.
+    QueryOptions hopeless = wide;
+    hopeless.attempts = 1;
+    sampling({"inp"}, hopeless).fill(graph.arrays.view(), 3, space, used);
+    CHECK_EQ(used.failed, 0);
+    for (const auto& names : {every_name(), {"1p"}, {"2i", "1p", "1p"}})
+        for (const Negatives mode : {Negatives::kShared, Negatives::kNone, Negatives::kOwn}) {
+            const QueryOptions options{.batch_size = 6, .negatives = 5, .mode = mode, .attempts = 100'000, .seed = 9};
+            const QuerySampling source = sampling(names, options);
+            source.fill(graph.arrays.view(), 4, space, used);
+            are_equal(used, fill(graph, source, 4));
+        }
 }
 
 TEST(every_epoch_visits_each_directed_edge_once) {
@@ -143,9 +283,9 @@ TEST(every_epoch_visits_each_directed_edge_once) {
     for (const std::uint64_t size : {std::uint64_t{1}, std::uint64_t{7}, 3 * edges + 5}) {
         std::vector<Edge> visited;
         for (std::uint64_t number = 0; visited.size() < 3 * edges; ++number) {
-            const LinkBatch batch = fill(graph, {size, 0, Negatives::kNone, 4}, number);
+            const QueryBatch batch = fill(graph, {.batch_size = size, .seed = 4}, number);
             for (std::uint64_t lane = 0; lane < size; ++lane)
-                visited.push_back({batch.queries[2 * lane], batch.queries[2 * lane + 1], batch.positives[lane]});
+                visited.push_back({batch.rows[2 * lane], batch.rows[2 * lane + 1], batch.positives[lane]});
         }
         for (int epoch = 0; epoch < 3; ++epoch) {
             const auto first = visited.begin() + static_cast<std::ptrdiff_t>(epoch * edges);
@@ -154,20 +294,88 @@ TEST(every_epoch_visits_each_directed_edge_once) {
     }
 }
 
+TEST(one_hop_segments_take_turns_in_the_epochs) {
+    const Drawn graph = draw_graph(12, 3, 37, 2);
+    const std::uint64_t edges = graph.edges.size();
+    // Three queries in a batch, two of them one-hop: after as many batches as edges each edge was visited twice.
+    const QuerySampling source = sampling({"1p", "2i", "1p"}, {.batch_size = 3, .attempts = 100'000, .seed = 4});
+    std::map<Edge, int> visits;
+    for (std::uint64_t number = 0; number < edges; ++number) {
+        const QueryBatch batch = fill(graph, source, number);
+        ++visits[{batch.rows[0], batch.rows[1], batch.positives[0]}];
+        ++visits[{batch.rows[6], batch.rows[7], batch.positives[2]}];
+    }
+    CHECK_EQ(visits.size(), edges);
+    for (const auto& [edge, count] : visits) CHECK_EQ(count, 2);
+}
+
 TEST(own_negatives_reach_every_non_answer_about_equally_often) {
-    const std::vector<std::int64_t> rows = {0, 0, 1, 0, 0, 3};
-    const Drawn graph{build_index<std::uint16_t, std::uint32_t>({rows.data(), 2}, 6), 6, {}};
+    const Drawn graph = build({{0, 0, 1}, {0, 0, 3}}, 6);
     std::map<std::int64_t, int> counts;
     for (std::uint64_t number = 0; number < 100; ++number) {
-        const LinkBatch batch = fill(graph, {4, 60, Negatives::kOwn, 1}, number);
+        const QueryBatch batch =
+            fill(graph, {.batch_size = 4, .negatives = 60, .mode = Negatives::kOwn, .seed = 1}, number);
         for (std::uint64_t lane = 0; lane < 4; ++lane)
-            if (batch.queries[2 * lane] == 0)
+            if (batch.rows[2 * lane] == 0)
                 for (int k = 0; k < 60; ++k) ++counts[batch.candidates[lane * 60 + k]];
     }
     // 12,000 draws over {0, 2, 4, 5}: 3000 each, with a standard deviation of 47.
     CHECK_EQ(counts.size(), 4);
     CHECK(!counts.contains(1) && !counts.contains(3));
     for (const auto& [entity, count] : counts) CHECK(count > 2800 && count < 3200);
+}
+
+TEST(walks_have_the_probability_of_their_choices) {
+    // One edge: an answer out of two, and one edge at each hop.
+    const Drawn graph = build({{0, 0, 1}}, 2);
+    for (const AnswerDraw answers : {AnswerDraw::kUniform, AnswerDraw::kDegree}) {
+        const QueryBatch batch = fill(graph, sampling({"3p"}, {.batch_size = 8, .answers = answers, .attempts = 1}), 0);
+        CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
+        for (const double log_prob : batch.log_probs) CHECK(std::abs(log_prob - std::log(0.5)) < 1e-12);
+    }
+}
+
+TEST(a_structure_that_cannot_be_drawn_is_named_with_what_became_of_the_attempts) {
+    struct Case {
+        std::vector<Edge> triples;
+        std::string name;
+        bool backtracking;
+        Outcome met;
+    };
+    const std::vector<Edge> complete = {{0, 0, 0}, {0, 0, 1}, {1, 0, 0}, {1, 0, 1}};
+    const std::vector<Case> cases = {{{{0, 0, 1}}, "2i", true, Outcome::kRepeated},
+                                     {{{0, 0, 1}}, "3p", false, Outcome::kBacktracked},
+                                     {complete, "2in", true, Outcome::kRefuted},
+                                     {complete, "3p", true, Outcome::kEverything}};
+    for (const auto& [triples, name, backtracking, met] : cases) {
+        const Drawn graph = build(triples, 2);
+        const QuerySampling source =
+            sampling({"1p", name, "1p"}, {.batch_size = 15, .backtracking = backtracking, .attempts = 30, .seed = 2});
+        const QueryBatch batch = fill(graph, source, 0);
+        CHECK_EQ(batch.failed, 1);
+        CHECK_EQ(batch.outcomes[kOutcomes + static_cast<std::size_t>(met)], 5 * 30);
+        CHECK_EQ(std::count(batch.outcomes.begin() + kOutcomes, batch.outcomes.begin() + 2 * kOutcomes, 0),
+                 kOutcomes - 1);
+    }
+    const QueryBatch alone = fill(build({{0, 0, 1}}, 1000), sampling({"2i"}, {.batch_size = 2, .attempts = 5}), 0);
+    CHECK_EQ(alone.failed, 0);
+    CHECK(alone.outcomes[static_cast<std::size_t>(Outcome::kDeadEnd)] > 0);
+}
+
+TEST(threads_that_share_a_sampler_give_the_batches_of_one) {
+    const Drawn graph = draw_graph(30, 2, 80, 5);
+    const auto view = graph.arrays.view();
+    const QuerySampling source = sampling(
+        every_name(), {.batch_size = 50, .negatives = 6, .mode = Negatives::kShared, .attempts = 100'000, .seed = 6});
+    for (const unsigned threads : {2U, 3U, 4U}) {
+        const auto spaces = std::make_shared<BufferPool<SamplingSpace>>();
+        OrderedStream<QueryBatch> stream(
+            [&](std::uint64_t number, QueryBatch& out) {
+                source.fill(view, number, *spaces->take(graph.entities), out);
+            },
+            threads, 2 * threads, 3);
+        for (std::uint64_t number = 3; number < 23; ++number) are_equal(*stream.next(), fill(graph, source, number));
+    }
 }
 
 CHECK_MAIN()

@@ -34,7 +34,6 @@ from graphkit.queries import ONE_HOP, STRUCTURES, structures
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions, SamplingStatistics, reference
 
 ALL = " ".join(STRUCTURES)
-EVERYTHING = " ".join(SPELLINGS)
 Drawn = tuple[RawGraph, SamplerOptions]
 
 
@@ -100,6 +99,13 @@ def test_native_batches_of_each_structure_equal_the_twin(
     for batch in take(sampler, 2):
         assert_equals_twin(batch, reference.sample(eight_nodes, options, batch.number))
     assert sampler.statistics == counted_by_twin(eight_nodes, options, range(2))
+
+
+@pytest.mark.parametrize("spelling", ["('e', ('r', 'n', 'n'))", "('e', ('n', 'n', 'r'))"])
+def test_a_double_negation_of_one_hop_is_a_walk(eight_nodes: KnowledgeGraph, spelling: str) -> None:
+    # It has the width of 1p and asks for the same, but epochs are of 1p alone.
+    options = some(f"1p {spelling}", batch_size=20, answers="degree")
+    assert_equals_twin(next(QuerySampler(eight_nodes, options)), reference.sample(eight_nodes, options, 0))
 
 
 @pytest.mark.parametrize(("named", "batch_size"), [("2p", 513), ("2i 1p 2u", 900), ("1p 2in", 1100)])

@@ -1,4 +1,4 @@
-"""Every walk that the docstring of `QuerySampler` speaks of, one by one, with its probability and what becomes of it."""
+"""Every walk that the docstring of `QuerySampler` speaks of, with its probability and what becomes of it."""
 
 from __future__ import annotations
 
