@@ -80,7 +80,12 @@ def _expand(node: Node) -> tuple[Node, ...]:
 
 
 def _all_of(branches: list[Node]) -> Node:
-    return branches[0] if len(branches) == 1 else Intersection(tuple(branches))
+    """Returns an intersection of all branches, those of intersections among them side by side with the others.
+
+    (A ∩ B) ∩ C has the answers of A ∩ B ∩ C, but a model that learned to intersect need not see that.
+    """
+    flat = [one for node in branches for one in (node.branches if isinstance(node, Intersection) else (node,))]
+    return flat[0] if len(flat) == 1 else Intersection(tuple(flat))
 
 
 def _negated(node: Node) -> Node:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph, Split
 from graphkit.queries import AnswerSets, EasyAndHard, QueryTable, Structure, easy_and_hard
 from graphkit.samplers.query_sampler import QuerySampler, SamplerOptions
@@ -39,7 +40,7 @@ def held_out_queries(
         Queries with easy and hard answers, by the name of their structure; structures without any are left out.
 
     Raises:
-        GraphkitError: the graph has no edges in `full`, or a structure cannot be drawn.
+        GraphkitError: the graph has no edges in `full`.
     """
     whole = KnowledgeGraph.from_triples(
         np.concatenate([graph.triples(split) for split in full]),
@@ -70,7 +71,10 @@ def _draw(
     easy: list[NDArray[np.int64]] = []
     hard: list[NDArray[np.int64]] = []
     for _ in range(-(-_DRAWN_PER_KEPT * count // _BATCH)):
-        drawn = next(sampler).segments[0].rows.numpy()
+        try:
+            drawn = next(sampler).segments[0].rows.numpy()
+        except GraphkitError:
+            break  # it cannot be drawn on this graph
         answers = easy_and_hard(structure, drawn, graph, known=known, full=full)
         for i in np.flatnonzero(answers.hard.sizes).tolist():
             if len(rows) < count and drawn[i].tobytes() not in seen:

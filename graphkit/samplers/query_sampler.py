@@ -51,8 +51,8 @@ class SamplerOptions:
             structure.require_bounded()
             if "relation" not in structure.arguments:
                 raise GraphkitError(
-                    f"structures names {structure.name}, a query without relations, of which there is nothing to learn; "
-                    "name structures such as 1p"
+                    f"structures names {structure.name}, a query without relations, of which there is nothing to "
+                    "learn; name structures such as 1p"
                 )
         if self.mode not in NEGATIVE_MODES:
             raise GraphkitError(f"mode is {self.mode!r}, and one of {', '.join(NEGATIVE_MODES)} is needed")
@@ -109,16 +109,17 @@ class QuerySampler:
     Structures have equal shares of the stream: query g (B times the batch's number plus its place) has the structure g
     modulo their number, and a batch holds the queries of a structure side by side.
 
-    *What is drawn.* One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch). A query
-    of any other structure is a walk from an answer back to the anchors (Ren et al., KDD 2022, section 3): an answer is
+    *What is drawn.* One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch). Any
+    other query is a walk from an answer back to the anchors (Ren et al., KDD 2022, section 3): an answer is
     drawn (uniformly from the entities, or in proportion to their number of edges), then at each projection one of the
     edges that end in the entity reached, uniformly; an intersection takes the entity to all of its branches; a union
     takes it to one of them, drawn uniformly, and draws entities for the others as the answer was drawn; so does a
-    negation. Walks are rejected and drawn again where they come to a dead end, have two equal branches, follow a
-    relation by its inverse (if that is excluded), or where the entity that they began at is no answer because a negated
-    branch holds for it, or where every entity is one. `QueryBatch.log_probs` is the logarithm of the probability of the
-    walk, the product of what was just said, before rejection: among the queries of one structure it is the probability
-    of the draw up to a constant, the accept rate. Several walks may lead to the same query and answer.
+    negation, but for two in a row, which count as none. Walks are rejected and drawn again where they come to a dead
+    end, have two equal branches, follow a relation by its inverse (if that is excluded), or where the entity that they
+    began at is no answer because a negated branch holds for it, or where every entity is one. `QueryBatch.log_probs` is
+    the logarithm of the probability of the walk, the product of what was just said, before rejection: among the queries
+    of one structure it is the probability of the draw up to a constant, the accept rate. Several walks may lead to the
+    same query and answer.
 
     *Answers.* All answers of a query are found by exact execution: positives are verified, counts are exact, and no
     masked-in negative is ever an answer. Negatives are uniform over the entities that are no answer (own; with
@@ -134,8 +135,8 @@ class QuerySampler:
         ahead: how many batches may wait for the trainer.
 
     Raises:
-        GraphkitError: the graph has no edges, there are more negatives than entities, or an option is out of range; when
-            a batch is asked for, that a structure cannot be drawn on this graph, with the statistics.
+        GraphkitError: the graph has no edges, there are more negatives than entities, or an option is out of range;
+            when a batch is asked for, that a structure cannot be drawn on this graph, with the statistics.
     """
 
     def __init__(
@@ -180,12 +181,11 @@ class QuerySampler:
         if self._stream is None:
             self._stream = self._start()
         number, sizes, rows, positives, counts, log_probs, negatives, mask, outcomes, failed = self._stream.next()
-        self._statistics = [
-            counted + SamplingStatistics(*new) for counted, new in zip(self._statistics, outcomes.tolist(), strict=True)
-        ]
+        counted = [SamplingStatistics(*row) for row in outcomes.tolist()]
         if failed >= 0:
             self.close()  # whoever asks again starts at the same batch
-            raise self._cannot_draw(self.options.parsed[failed])
+            raise _cannot_draw(self.options.parsed[failed], counted[failed])
+        self._statistics = [before + new for before, new in zip(self._statistics, counted, strict=True)]
         self.position = number + 1
         return QueryBatch(
             number=number,
@@ -227,20 +227,20 @@ class QuerySampler:
             first=self.position,
         )
 
-    def _cannot_draw(self, structure: Structure) -> GraphkitError:
-        counted = self.statistics[structure.name]
-        reasons = {
-            "an entity without edges": counted.dead_ends,
-            "two equal branches": counted.repeated,
-            "a relation followed by its inverse": counted.backtracked,
-            "an answer that a negated branch refutes": counted.refuted,
-            "all entities as answers": counted.everything,
-        }
-        met = ", ".join(f"{number:,} times {reason}" for reason, number in reasons.items() if number)
-        return GraphkitError(
-            f"queries of the structure {structure.name} cannot be drawn from this graph: {counted.drawn:,} of "
-            f"{counted.attempts:,} attempts gave one, and the others met {met}; leave the structure out of structures"
-        )
+
+def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> GraphkitError:
+    reasons = {
+        "an entity without edges": counted.dead_ends,
+        "two equal branches": counted.repeated,
+        "a relation followed by its inverse": counted.backtracked,
+        "an answer that a negated branch refutes": counted.refuted,
+        "all entities as answers": counted.everything,
+    }
+    met = ", ".join(f"{number:,} times {reason}" for reason, number in reasons.items() if number)
+    return GraphkitError(
+        f"queries of the structure {structure.name} cannot be drawn from this graph: {counted.drawn:,} of "
+        f"{counted.attempts:,} attempts gave one, and the others met {met}; leave the structure out of structures"
+    )
 
 
 def _segments(parsed: tuple[Structure, ...], sizes: list[int], rows: torch.Tensor) -> Iterator[Segment]:

@@ -251,5 +251,7 @@ def _last_relations(node: Node) -> set[int]:
             return {node.relation}
         case Intersection() | Union():
             return set().union(*map(_last_relations, node.branches))
+        case Negation(operand=Negation(operand=operand)):
+            return _last_relations(operand)
         case _:
             return set()

@@ -16,6 +16,11 @@ Walk::Walk(const Program& program) : width_(program.width()) {
     compile(stack.back(), 0);
 }
 
+bool Walk::negates_twice(std::uint32_t node) const {
+    const auto is_negation = [&](std::uint32_t i) { return nodes_[i].instruction.operation == Operation::kNegate; };
+    return is_negation(node) && is_negation(nodes_[node].operands[0]);
+}
+
 // Adds the steps below a node whose entity is in `slot`: a node comes before its operands.
 void Walk::compile(std::uint32_t node, std::uint32_t slot) {
     const auto& [instruction, operands] = nodes_[node];
@@ -44,9 +49,8 @@ void Walk::compile(std::uint32_t node, std::uint32_t slot) {
             break;
         }
         case Operation::kNegate: {
-            const Node& below = nodes_[operands[0]];
-            if (below.instruction.operation == Operation::kNegate) {
-                compile(below.operands[0], slot);  // not (not A) holds where A does
+            if (negates_twice(node)) {
+                compile(nodes_[operands[0]].operands[0], slot);  // not (not A) holds where A does
                 break;
             }
             const std::uint32_t other = slots_++;
@@ -81,8 +85,10 @@ void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
         case Operation::kUnite:
             for (const std::uint32_t branch : operands) note_successions(branch, outer);
             break;
-        case Operation::kAnchor:
         case Operation::kNegate:  // what a negated branch leads to is what the walk does not come from
+            if (negates_twice(node)) note_successions(nodes_[operands[0]].operands[0], outer);
+            break;
+        case Operation::kAnchor:
             break;
     }
 }

@@ -43,8 +43,8 @@ class Walk {
     // Relations that are followed one right after the other.
     const ColumnPairs& successions() const { return successions_; }
 
-    // Whether this is (anchor, relation, ?).
-    bool one_hop() const { return steps_.size() == 2 && steps_[0].operation == WalkOperation::kHop; }
+    // Whether this is (anchor, relation, ?), without as much as a double negation.
+    bool one_hop() const { return nodes_.size() == 2 && nodes_[1].instruction.operation == Operation::kProject; }
 
   private:
     struct Node {
@@ -52,6 +52,7 @@ class Walk {
         std::vector<std::uint32_t> operands;
     };
 
+    bool negates_twice(std::uint32_t node) const;
     void compile(std::uint32_t node, std::uint32_t slot);
     void note_siblings(const std::vector<std::uint32_t>& branches);
     void note_successions(std::uint32_t node, std::uint32_t outer);
