@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import RawGraph, Triple, directed, holds, raw_graphs, trees
 
 from graphkit import GraphkitError
-from graphkit.queries import STRUCTURES, Intersection, Node, Projection, Structure, Union
+from graphkit.queries import STRUCTURES, Intersection, Negation, Node, Projection, Structure, Union
 from graphkit.queries.tree import post_order
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions, query_sampler
 
