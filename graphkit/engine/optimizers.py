@@ -20,8 +20,8 @@ class RowOptimizer(ABC):
 
     Args:
         lr: learning rate of the rows.
-        dense_lr: that of the model's own parameters; None = the same. Networks want a smaller one than rows, each of
-            which a few batches touch.
+        dense_lr: that of the model's own parameters; None = a share of `lr` that the model names. Networks want a
+            smaller one than rows, each of which few batches touch.
         eps: added to the divisor of a step.
 
     Raises:
@@ -32,14 +32,15 @@ class RowOptimizer(ABC):
         if not (lr > 0 and eps >= 0):
             raise GraphkitError(f"the optimizer has lr={lr} and eps={eps}; lr must be above 0 and eps not below 0")
         if dense_lr is not None and not dense_lr > 0:
-            raise GraphkitError(f"optimizer.dense_lr is {dense_lr}, and a number above 0, or null for lr, is needed")
+            raise GraphkitError(
+                f"optimizer.dense_lr is {dense_lr}, and a number above 0, or null for a share of lr, is needed"
+            )
         self.lr = lr
         self.dense_lr = dense_lr
         self.eps = eps
 
-    @property
-    def _dense_lr(self) -> float:
-        return self.lr if self.dense_lr is None else self.dense_lr
+    def _dense_lr(self, share: float) -> float:
+        return share * self.lr if self.dense_lr is None else self.dense_lr
 
     @abstractmethod
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:
@@ -57,8 +58,13 @@ class RowOptimizer(ABC):
         """
 
     @abstractmethod
-    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """Returns torch's optimiser with the same settings and `dense_lr`, for the model's own parameters."""
+    def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:
+        """Returns torch's optimiser with the same settings, for the model's own parameters.
+
+        Args:
+            parameters: float32, any shapes.
+            share: of `lr`, where no `dense_lr` is set.
+        """
 
 
 class Adagrad(RowOptimizer):
@@ -80,8 +86,8 @@ class Adagrad(RowOptimizer):
         total[ids] = rows
         weight.index_add_(0, ids, gradient / rows.sqrt_().add_(self.eps), alpha=-self.lr)
 
-    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self._dense_lr, eps=self.eps)
+    def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps)
 
 
 class Adam(RowOptimizer):
@@ -121,5 +127,5 @@ class Adam(RowOptimizer):
         root = (1 - self.beta2**count).sqrt().to(weight.dtype)
         weight[rows] -= scale * mean / (square.sqrt() / root + self.eps)
 
-    def dense(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adam(parameters, lr=self._dense_lr, betas=(self.beta1, self.beta2), eps=self.eps)
+    def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.Adam(parameters, lr=self._dense_lr(share), betas=(self.beta1, self.beta2), eps=self.eps)

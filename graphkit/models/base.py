@@ -79,6 +79,8 @@ class Model(nn.Module, ABC):
 
     #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
     dot_product: bool = False
+    #: learning rate of the model's own parameters against that of the rows, where nothing is said
+    dense_lr_share: ClassVar[float] = 1.0
     #: whether `intersect` is defined
     intersects: ClassVar[bool] = False
     #: whether `negate` is defined
@@ -98,6 +100,11 @@ class Model(nn.Module, ABC):
         self.dim = dim
         self.reciprocal = reciprocal
         self.relation_rows = (2 if reciprocal else 1) * num_relations
+
+    @property
+    def embedding_flop(self) -> float:
+        """Floating-point operations that embedding a query takes, roughly; those of a vector or two are none."""
+        return 0.0
 
     @abstractmethod
     def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:

@@ -36,6 +36,7 @@ class BetaE(Model):
     """
 
     dot_product = True
+    dense_lr_share = 0.1
     intersects = True
     negates = True
 
@@ -57,6 +58,11 @@ class BetaE(Model):
         widths = [dim + betas, *[hidden] * layers, dim]
         self.network = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.attention = BranchAttention(dim, betas)
+
+    @property
+    def embedding_flop(self) -> float:
+        """Two passes through the network: what the usual structures have on average."""
+        return 2 * 2.0 * sum(parameter.numel() for parameter in self.network.parameters())
 
     def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:  # noqa: D102  # as in the base class
         return torch.empty(count, self.dim).uniform_(-self.scale, self.scale, generator=generator)

@@ -82,7 +82,7 @@ class EmbeddingTask(ABC):
             model.initialize(generator)
             table = EmbeddingTable(model.initial_rows(graph.num_entities, generator), optimizer)
         self.graph, self.model, self.table, self.sampler, self.loss = graph, model, table, sampler, loss
-        self.dense = optimizer.dense(model.parameters())
+        self.dense = optimizer.dense(model.parameters(), share=model.dense_lr_share)
         self.n3 = n3
         self.weighting = weighting
         self.precision = precision

@@ -14,6 +14,7 @@ from typing import Any
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import Model
+from graphkit.queries import ONE_HOP
 
 #: Work that a run without a budget may cost: some 10 to 15 minutes on two cores, which reach 30 to 60 GFLOP/s with
 #: the passes over the logits included.
@@ -87,7 +88,7 @@ def make_plan(
     if negatives is None:
         most = {"none": 0, "own": OWN_NEGATIVES, "shared": SHARED_CANDIDATES}
         negatives = min(most.get(mode, 0), graph.num_entities)  # an unknown mode is the sampler's to refuse
-    per_query = per_candidate * (graph.num_entities if mode == "none" else negatives)
+    per_query = per_candidate * (graph.num_entities if mode == "none" else negatives) + 3 * model.embedding_flop
     epochs = min(MOST_EPOCHS, int(WORK_FLOP / (per_query * queries)))
     least = math.ceil(LEAST_STEPS * 64 / queries) if queries < LEAST_STEPS * 64 else 1
     return Plan(mode, batch_size, negatives, max(least, epochs), per_query * batch_size)
@@ -108,13 +109,14 @@ def complete(
     Raises:
         GraphkitError: the budget or the batch size is not positive.
     """
+    structures = config["sampler"]["structures"] or structures
+    # Over all entities, the other answers of a query count as negatives: few for one hop, too many for several.
+    full = full and structures == ONE_HOP.name
     given = {key: config["sampler"][key] for key in ("mode", "batch_size", "negatives")}
     if given["batch_size"] is not None and given["batch_size"] < 1:
         raise GraphkitError(f"sampler.batch_size is {given['batch_size']}, and at least 1 is needed")
     plan = make_plan(graph, model, full=full, **given)
-    sampler = {**config["sampler"], **{key: getattr(plan, key) for key in given}}
-    if sampler["structures"] is None:
-        sampler["structures"] = structures
+    sampler = {**config["sampler"], "structures": structures, **{key: getattr(plan, key) for key in given}}
     trainer = {**config["trainer"], **_schedule(config["trainer"], graph, plan)}
     if trainer["threads"] is None:
         trainer["threads"] = 1 if plan.step_flop < ONE_THREAD_FLOP else len(os.sched_getaffinity(0))

@@ -129,10 +129,23 @@ def test_a_step_keeps_the_gradient(make) -> None:
             lambda: Adagrad(lr=float("nan")),
             "the optimizer has lr=nan and eps=1e-10; lr must be above 0 and eps not below 0",
         ),
+        (
+            lambda: Adam(dense_lr=0.0),
+            "optimizer.dense_lr is 0.0, and a number above 0, or null for a share of lr, is needed",
+        ),
     ],
-    ids=["no lr", "negative lr", "negative eps", "beta1", "beta2", "lr is not a number"],
+    ids=["no lr", "negative lr", "negative eps", "beta1", "beta2", "lr is not a number", "no dense lr"],
 )
 def test_a_setting_out_of_range_is_named(make, expected: str) -> None:
     with pytest.raises(GraphkitError) as error:
         make()
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("rule", [Adagrad, Adam])
+@pytest.mark.parametrize(("dense_lr", "share", "expected"), [(None, 1.0, 0.5), (None, 0.1, 0.05), (0.2, 0.1, 0.2)])
+def test_parameters_have_a_share_of_the_learning_rate_unless_they_have_their_own(
+    rule, dense_lr: float | None, share: float, expected: float
+) -> None:
+    optimizer = rule(lr=0.5, dense_lr=dense_lr).dense([torch.zeros(2, requires_grad=True)], share=share)
+    assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(expected)]

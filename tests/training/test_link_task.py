@@ -167,7 +167,7 @@ class Recorder(RowOptimizer):
         self.gradient = torch.zeros_like(weight)
         self.gradient[slice(None) if ids is None else ids] = gradient
 
-    def dense(self, parameters: Any) -> torch.optim.Optimizer:
+    def dense(self, parameters: Any, *, share: float = 1.0) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=1.0)
 
 

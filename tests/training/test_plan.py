@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import random_graph
 
 from graphkit.errors import GraphkitError
-from graphkit.models import ComplEx, TransE
+from graphkit.models import BetaE, ComplEx, TransE
 from graphkit.training import plan
 from graphkit.training.plan import make_plan
 
@@ -181,3 +181,17 @@ def test_plan_of_a_real_graph_object_is_the_one_of_its_size() -> None:
     assert make_plan(graph, model(ComplEx, 8), full=True) == make_plan(
         sized(graph.num_entities, graph.num_edges), model(ComplEx, 8), full=True
     )
+
+
+def test_several_structures_share_candidates_where_one_hop_takes_all_entities() -> None:
+    graph = sized(500, 5000)
+    for structures, mode in (("1p", "none"), ("1p 2p", "shared")):
+        done = plan.complete(OPEN, graph, model(ComplEx, 20), full=True, structures=structures)
+        assert done["sampler"]["mode"] == mode
+
+
+def test_a_network_takes_its_share_of_the_budget() -> None:
+    graph = sized(100_000, 50_000)
+    wide, narrow = (BetaE(1, dim=100, hidden=hidden) for hidden in (2000, 10))
+    steps = [plan.complete(OPEN, graph, m, full=True, structures="2i")["trainer"]["max_steps"] for m in (wide, narrow)]
+    assert steps[0] < 0.2 * steps[1]
