@@ -200,9 +200,11 @@ nb::tuple execute_queries(const Index& index, Code code, Array<std::int64_t, -1,
 // Batches of queries, made ahead by native threads.
 class QueryStream {
   public:
-    QueryStream(nb::object index, QuerySampling sampling, unsigned threads, unsigned ahead, std::uint64_t first)
+    QueryStream(nb::object index, std::vector<Program> programs, const QueryOptions& options, unsigned threads,
+                unsigned ahead, std::uint64_t first)
         : index_(std::move(index)),
-          sampling_(std::move(sampling)),
+          sampling_(nb::cast<const Index&>(index_).visit(
+              [&](const auto& g) { return QuerySampling(g, std::move(programs), options); })),
           stream_(
               [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out) {
                   const auto space = spaces_->take(index.num_entities());
@@ -264,7 +266,7 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
                                backtracking,
                                attempts,
                                seed};
-    return new QueryStream(std::move(index), {std::move(programs), options}, threads, ahead, first);
+    return new QueryStream(std::move(index), std::move(programs), options, threads, ahead, first);
 }
 
 }  // namespace

@@ -44,12 +44,28 @@ class LaneRandom:
     def __init__(self, seed: int, batch: int, lane: int) -> None:
         self._seed, self._batch, self._lane, self._draw = seed, batch, lane, 0
 
-    def below(self, size: int) -> int:
-        """Returns a uniform number in [0, size)."""
+    def next(self) -> int:
+        """Returns a uniform number in [0, 2^64)."""
         block = philox((self._draw // 2, self._lane, self._batch & _MASK32, self._batch >> 32), self._seed)
         half = 2 * (self._draw % 2)
         self._draw += 1
-        return ((block[half] | block[half + 1] << 32) * size) >> 64
+        return block[half] | block[half + 1] << 32
+
+    def below(self, size: int) -> int:
+        """Returns a uniform number in [0, size)."""
+        return (self.next() * size) >> 64
+
+
+class SplitMix:
+    """Many numbers from one: SplitMix64 (Steele et al., OOPSLA 2014)."""
+
+    def __init__(self, start: int) -> None:
+        self._state = start
+
+    def below(self, size: int) -> int:
+        """Returns a uniform number in [0, size)."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK64
+        return (_scramble(self._state) * size) >> 64
 
 
 def permute(i: int, size: int, seed: int, epoch: int) -> int:
@@ -97,7 +113,8 @@ def sample_counted(
     """Returns a batch, and what became of the attempts to draw the queries of each structure."""
     source = _Source(graph, options)
     batch_random = LaneRandom(options.seed, number, BATCH_LANE)
-    shared = [batch_random.below(graph.num_entities) for _ in range(options.negatives)]
+    numbers = SplitMix(batch_random.next())
+    shared = [numbers.below(graph.num_entities) for _ in range(options.negatives)]
     # The query at place g of the stream has structure g modulo their number.
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
@@ -118,9 +135,8 @@ def sample_counted(
                 drawn = source.query(structure, random, outcomes)
             outcomes["drawn"] += 1
             rows.append(drawn.row)
-            rest = [entity for entity in range(graph.num_entities) if entity not in drawn.answers]
-            own = [rest[random.below(len(rest))] if rest else 0 for _ in range(options.negatives)]
-            lanes.append((drawn, own, [bool(rest)] * options.negatives))
+            own = _own_negatives(drawn.answers, graph.num_entities, options.negatives, random)
+            lanes.append((drawn, own, [len(drawn.answers) < graph.num_entities] * options.negatives))
         statistics.append(SamplingStatistics(**outcomes))
         if rows:
             segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
@@ -137,6 +153,21 @@ def sample_counted(
         mask=torch.tensor([mask for _, _, mask in lanes] if own_mode else in_shared) if with_negatives else None,
     )
     return batch, statistics
+
+
+def _own_negatives(answers: frozenset[int], entities: int, count: int, random: LaneRandom) -> list[int]:
+    """Draws non-answers: entities, again where they are answers, unless most are; then ranks among the non-answers."""
+    numbers = SplitMix(random.next())
+    rest = [entity for entity in range(entities) if entity not in answers]
+    if not rest:
+        return [0] * count
+    if 2 * len(rest) < entities:
+        return [rest[numbers.below(len(rest))] for _ in range(count)]
+    own = [numbers.below(entities) for _ in range(count)]
+    for k in range(count):
+        while own[k] in answers:
+            own[k] = numbers.below(entities)
+    return own
 
 
 @dataclass(frozen=True)

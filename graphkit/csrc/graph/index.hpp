@@ -26,17 +26,34 @@ struct IndexView {
     std::span<const Offset> run_starts;   // [runs + 1] first edge of each run
     std::span<const Entity> targets;      // [E2] other endpoint, ascending within a run
 
+    // Runs of an entity that are compared one after another, without a branch to guess wrong, rather than searched.
+    static constexpr std::uint64_t kCountUpTo = 64;
+
     std::uint64_t num_entities() const { return entity_runs.size() - 1; }
     std::uint64_t num_edges() const { return targets.size(); }
 
+    // Destinations of a run.
+    std::span<const Entity> run(std::uint64_t i) const {
+        return targets.subspan(run_starts[i], run_starts[i + 1] - run_starts[i]);
+    }
+
     // Destinations of (x, r), ascending; empty when there are none.
     std::span<const Entity> neighbors(std::uint64_t x, std::uint64_t r) const {
-        const auto first = run_relations.begin() + entity_runs[x];
-        const auto last = run_relations.begin() + entity_runs[x + 1];
-        const auto run = std::lower_bound(first, last, r);
-        if (run == last || *run != r) return {};
-        const auto i = static_cast<std::size_t>(run - run_relations.begin());
-        return targets.subspan(run_starts[i], run_starts[i + 1] - run_starts[i]);
+        const std::uint64_t first = entity_runs[x], last = entity_runs[x + 1];
+        std::uint64_t found = first;
+        if (last - first <= kCountUpTo)
+            for (std::uint64_t i = first; i < last; ++i) found += run_relations[i] < r;
+        else
+            found = std::lower_bound(run_relations.begin() + first, run_relations.begin() + last, r) -
+                    run_relations.begin();
+        if (found == last || run_relations[found] != r) return {};
+        return run(found);
+    }
+
+    // Fetches what `neighbors` and `degree` of x read first, once its entry of `entity_runs` has been.
+    void prefetch_runs(std::uint64_t x) const {
+        __builtin_prefetch(run_relations.data() + entity_runs[x]);
+        __builtin_prefetch(run_starts.data() + entity_runs[x]);
     }
 
     std::uint64_t degree(std::uint64_t x) const { return run_starts[entity_runs[x + 1]] - run_starts[entity_runs[x]]; }

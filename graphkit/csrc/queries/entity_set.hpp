@@ -1,77 +1,115 @@
-// Sets of entities in ascending order, and what queries do with them.
+// Sets of entities, and what queries do with them.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
 #include "graph/index.hpp"
+#include "queries/marks.hpp"
 
 namespace graphkit {
 
-// Entities, or all but these. A single run of the index is not copied.
-class EntitySet {
-  public:
-    EntitySet() = default;
-    explicit EntitySet(std::vector<Entity> entities) : owned_(std::move(entities)) {}
-    static EntitySet of_run(std::span<const Entity> run) {
-        EntitySet set;
-        set.run_ = run;
-        set.borrowed_ = true;
-        return set;
-    }
-
-    std::span<const Entity> entities() const { return borrowed_ ? run_ : std::span<const Entity>(owned_); }
-    bool complement() const { return complement_; }
-    void negate() { complement_ = !complement_; }
-
-    // The entities as a vector of the caller's own.
-    std::vector<Entity> take() {
-        if (borrowed_) return {run_.begin(), run_.end()};
-        return std::move(owned_);
-    }
-
-  private:
-    std::vector<Entity> owned_;
-    std::span<const Entity> run_;
-    bool borrowed_ = false;
-    bool complement_ = false;
+// Distinct entities, or all but these. The memory belongs to the index (a single run is not copied) or to a SetSpace.
+struct EntitySet {
+    std::span<const Entity> entities;
+    bool sorted = true;  // ascending
+    bool complement = false;
 };
 
-// Unites any number of ascending runs. Few entities are sorted; many are marked in a bitmap of N bits, which is kept
-// and cleared as it is read, so that memory depends neither on the number of runs nor on how much they overlap.
-class Uniter {
+// Operations on sets, and the memory of their results, which is kept from query to query.
+class SetSpace {
   public:
-    explicit Uniter(std::uint64_t num_entities) : num_entities_(num_entities) {}
+    explicit SetSpace(std::uint64_t num_entities) : num_entities_(num_entities), marks_(num_entities) {}
 
-    // The run must stay where it is until `finish`.
-    void add(std::span<const Entity> run) {
-        if (run.empty()) return;
-        pending_.push_back(run);
-        pending_size_ += run.size();
-        if (pending_.size() == kPending) mark();
+    // Lets go of all sets made so far.
+    void reset() {
+        unmark();
+        used_ = 0;
     }
-    // The union of what was added since the last call; it may borrow the one run that was added.
-    EntitySet finish();
+
+    EntitySet single(Entity x) {
+        std::vector<Entity>& made = buffer();
+        made.push_back(x);
+        return {made};
+    }
+
+    // What a relation leads to from the entities of a set, which is no complement.
+    template <class Rel, class Offset>
+    EntitySet project(const IndexView<Rel, Offset>& graph, const EntitySet& from, std::uint64_t relation) {
+        const auto sources = from.entities;
+        if (sources.empty()) return {};
+        if (sources.size() == 1) return {graph.neighbors(sources[0], relation)};
+        unmark();
+        std::vector<Entity>& made = buffer();
+        for (std::size_t i = 0; i < sources.size(); i += kGroup) {
+            const auto group = sources.subspan(i, std::min(kGroup, sources.size() - i));
+            for (const auto run : runs_of(graph, group, relation))
+                for (const Entity y : run)
+                    if (marks_.insert(y)) made.push_back(y);
+        }
+        marked_ = made;
+        return {made, false};
+    }
+
+    // Complements are resolved against the others, so that no step is as large as the graph unless its operands are.
+    EntitySet intersect(std::span<EntitySet> sets);
+    EntitySet unite(std::span<EntitySet> sets);
+
+    // The same set in ascending order.
+    EntitySet sort(const EntitySet& set);
+
+    // Marks the entities of a set, and nothing else, until the next operation on sets.
+    const Marks& mark(const EntitySet& set) {
+        if (marked_.data() == set.entities.data() && marked_.size() == set.entities.size()) return marks_;
+        unmark();
+        marks_.insert_all(set.entities);
+        marked_ = set.entities;
+        return marks_;
+    }
 
   private:
-    static constexpr std::size_t kPending = 1024;  // runs that wait for a decision between sorting and marking
+    // Sources whose look-ups wait for memory together.
+    static constexpr std::size_t kGroup = 32;
+    using Runs = std::array<std::span<const Entity>, kGroup>;
 
-    void mark();
-    std::vector<Entity> sorted() const;
-    std::vector<Entity> marked();
+    // The runs of a group of sources, in three short passes that each fetch what the next one reads.
+    template <class Rel, class Offset>
+    std::span<const std::span<const Entity>> runs_of(const IndexView<Rel, Offset>& graph,
+                                                     std::span<const Entity> sources, std::uint64_t relation) {
+        for (const Entity x : sources) __builtin_prefetch(&graph.entity_runs[x]);
+        for (const Entity x : sources) graph.prefetch_runs(x);
+        for (std::size_t j = 0; j < sources.size(); ++j) {
+            runs_[j] = graph.neighbors(sources[j], relation);
+            __builtin_prefetch(runs_[j].data());
+        }
+        return std::span(runs_).first(sources.size());
+    }
+
+    std::vector<Entity>& buffer() {
+        if (used_ == buffers_.size()) buffers_.emplace_back();
+        std::vector<Entity>& made = buffers_[used_++];
+        made.clear();
+        return made;
+    }
+    EntitySet common(std::span<const EntitySet* const> inside, std::span<const EntitySet* const> outside);
+    EntitySet united(std::span<const EntitySet* const> sets);
+    void filter(std::vector<Entity>& kept, const EntitySet& set, bool wanted);
+    void unmark() {
+        marks_.prepare();
+        marks_.clear_all(marked_);
+        marked_ = {};
+    }
 
     std::uint64_t num_entities_;
-    std::vector<std::span<const Entity>> pending_;
-    std::size_t pending_size_ = 0;
-    std::vector<std::uint64_t> bits_;  // all zero between calls, and empty until it is needed
-    std::size_t marks_ = 0;            // bits that are set, all of them in the words from first_ to last_
-    std::size_t first_ = 0, last_ = 0;
+    Marks marks_;
+    std::span<const Entity> marked_;  // what is marked: the set of the last operation that needed marks
+    Runs runs_;
+    std::deque<std::vector<Entity>> buffers_;  // a deque: those in use stay where they are
+    std::size_t used_ = 0;
 };
-
-// Intersects or unites sets of which any may be complements; complements are resolved against the others, so that no
-// step is as large as the graph unless its operands are.
-EntitySet intersect(std::span<EntitySet> sets, Uniter& uniter);
-EntitySet unite(std::span<EntitySet> sets, Uniter& uniter);
 
 }  // namespace graphkit

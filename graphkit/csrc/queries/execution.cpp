@@ -18,8 +18,8 @@ constexpr std::uint64_t kBlock = 16;
 
 // The answers of one row are added to `out`; those of an unbounded query are written out.
 void append(const EntitySet& answers, std::uint64_t num_entities, std::vector<Entity>& out) {
-    const auto entities = answers.entities();
-    if (!answers.complement()) {
+    const auto entities = answers.entities;
+    if (!answers.complement) {
         out.insert(out.end(), entities.begin(), entities.end());
         return;
     }
@@ -84,7 +84,8 @@ AnswerLists execute(const IndexView<Rel, Offset>& graph, const Program& program,
             for (std::size_t b; (b = next.fetch_add(1)) < blocks.size();) {
                 const std::uint64_t last = std::min<std::uint64_t>(rows.count, (b + 1) * kBlock);
                 for (std::uint64_t i = b * kBlock; i < last; ++i) {
-                    const auto& answers = answers_of(graph, program, rows.ids.data() + i * program.width(), space);
+                    const EntitySet answers =
+                        space.sets.sort(answers_of(graph, program, rows.ids.data() + i * program.width(), space));
                     append(answers, graph.num_entities(), blocks[b].values);
                     blocks[b].ends.push_back(blocks[b].values.size());
                 }

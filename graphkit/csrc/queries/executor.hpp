@@ -11,44 +11,41 @@
 
 namespace graphkit {
 
-// What execution keeps from row to row, so that a running executor allocates little: a bitmap of N bits at most, and
-// the sets of one query.
+// What execution keeps from row to row, so that a running executor allocates nothing: sets and a bit for each entity.
 struct ExecutionSpace {
-    explicit ExecutionSpace(std::uint64_t num_entities) : uniter(num_entities) {}
+    explicit ExecutionSpace(std::uint64_t num_entities) : sets(num_entities) {}
 
-    Uniter uniter;
+    SetSpace sets;
     std::vector<EntitySet> stack;
 };
 
-// The answers of one row, valid until the space is used again. Anchors must be entities of the graph.
+// The answers of one row, in any order, valid until the space is used again. Anchors must be entities of the graph.
 template <class Rel, class Offset>
-const EntitySet& answers_of(const IndexView<Rel, Offset>& graph, const Program& program, const std::int64_t* row,
-                            ExecutionSpace& space) {
-    auto& [uniter, stack] = space;
+EntitySet answers_of(const IndexView<Rel, Offset>& graph, const Program& program, const std::int64_t* row,
+                     ExecutionSpace& space) {
+    auto& [sets, stack] = space;
+    sets.reset();
     stack.clear();
     for (const Instruction& instruction : program.instructions()) {
         switch (instruction.operation) {
             case Operation::kAnchor:
-                stack.emplace_back(std::vector{static_cast<Entity>(row[instruction.operand])});
+                stack.push_back(sets.single(static_cast<Entity>(row[instruction.operand])));
                 break;
-            case Operation::kProject: {
-                const auto relation = static_cast<std::uint64_t>(row[instruction.operand]);
-                // Runs belong to the index, so that what is borrowed outlives the set that led to it.
-                for (const Entity x : stack.back().entities()) uniter.add(graph.neighbors(x, relation));
-                stack.back() = uniter.finish();
+            case Operation::kProject:
+                stack.back() =
+                    sets.project(graph, stack.back(), static_cast<std::uint64_t>(row[instruction.operand]));
                 break;
-            }
             case Operation::kIntersect:
             case Operation::kUnite: {
-                const std::span<EntitySet> sets = std::span(stack).last(instruction.operand);
-                EntitySet made =
-                    instruction.operation == Operation::kIntersect ? intersect(sets, uniter) : unite(sets, uniter);
+                const std::span<EntitySet> operands = std::span(stack).last(instruction.operand);
+                const EntitySet made = instruction.operation == Operation::kIntersect ? sets.intersect(operands)
+                                                                                      : sets.unite(operands);
                 stack.resize(stack.size() - instruction.operand);
-                stack.push_back(std::move(made));
+                stack.push_back(made);
                 break;
             }
             case Operation::kNegate:
-                stack.back().negate();
+                stack.back().complement = !stack.back().complement;
                 break;
         }
     }

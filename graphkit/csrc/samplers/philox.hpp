@@ -51,4 +51,23 @@ class LaneRandom {
     PhiloxBlock block_{};
 };
 
+// Many numbers from one draw of a lane: SplitMix64 (Steele et al., OOPSLA 2014), a tenth of the cost of Philox. Each
+// sequence begins at a place of its own, so that it stays a function of (seed, batch, lane).
+class SplitMix {
+  public:
+    explicit SplitMix(std::uint64_t start) : state_(start) {}
+
+    // Uniform in [0, size) up to a bias below size / 2^64.
+    std::uint64_t below(std::uint64_t size) {
+        std::uint64_t z = state_ += 0x9E3779B97F4A7C15ULL;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+        z ^= z >> 31;
+        return static_cast<std::uint64_t>((static_cast<unsigned __int128>(z) * size) >> 64);
+    }
+
+  private:
+    std::uint64_t state_;
+};
+
 }  // namespace graphkit

@@ -13,9 +13,12 @@ constexpr std::uint64_t kBlockLanes = 256;
 
 }  // namespace
 
-QuerySampling::QuerySampling(std::vector<Program> programs, const QueryOptions& options)
+template <class Rel, class Offset>
+QuerySampling::QuerySampling(const IndexView<Rel, Offset>& graph, std::vector<Program> programs,
+                             const QueryOptions& options)
     : programs_(std::move(programs)), walks_(programs_.begin(), programs_.end()), options_(options) {
     for (const Walk& walk : walks_) one_hops_ += walk.one_hop();
+    if (one_hops_ > 0) edges_.build(graph);
 }
 
 // Number of queries of a segment in the batches before `batch`.
@@ -39,8 +42,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
     out.candidates.resize(options_.mode == Negatives::kOwn ? size * width : width);
     out.mask.resize(size * width);
     if (options_.mode == Negatives::kShared)
-        space.shared =
-            draw_shared(graph.num_entities(), {options_.seed, number, LaneRandom::kBatchLane}, out.candidates);
+        space.shared.draw({options_.seed, number, LaneRandom::kBatchLane}, out.candidates);
 
     std::uint64_t ids = 0;
     for (std::uint64_t i = 0; i < programs_.size(); ++i) {
@@ -73,23 +75,43 @@ template <class Rel, class Offset>
 void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
                                QueryBatch& out) const {
     const std::uint64_t edges = graph.num_edges();
+    const double log_prob = -std::log(static_cast<double>(edges));
     std::uint64_t position = segment.position, epoch = position / edges;
     EpochPermutation order(edges, options_.seed, epoch);
-    for (std::uint64_t i = 0; i < segment.size; ++i, position += one_hops_) {
-        if (position / edges != epoch) {
-            epoch = position / edges;
-            order = EpochPermutation(edges, options_.seed, epoch);
+    std::array<std::uint64_t, kBlockLanes> edge, run;
+    for (std::uint64_t first = 0; first < segment.size; first += kBlockLanes) {
+        const std::uint64_t lanes = std::min(kBlockLanes, segment.size - first);
+        // Each pass fetches what the next one reads.
+        for (std::uint64_t i = 0; i < lanes; ++i, position += one_hops_) {
+            if (position / edges != epoch) {
+                epoch = position / edges;
+                order = EpochPermutation(edges, options_.seed, epoch);
+            }
+            edge[i] = order(position % edges);
+            edges_.prefetch_run(edge[i]);
+            __builtin_prefetch(&graph.targets[edge[i]]);
         }
-        const std::uint64_t lane = segment.lane + i;
-        const auto edge = graph.edge(order(position % edges));
-        const auto answers = graph.neighbors(edge.head, edge.relation);
-        segment.rows[2 * i] = static_cast<std::int64_t>(edge.head);
-        segment.rows[2 * i + 1] = static_cast<std::int64_t>(edge.relation);
-        out.positives[lane] = static_cast<std::int64_t>(edge.tail);
-        out.counts[lane] = static_cast<std::int64_t>(answers.size());
-        out.log_probs[lane] = -std::log(static_cast<double>(edges));
-        LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
-        draw_negatives(answers, graph.num_entities(), lane, random, space, out);
+        for (std::uint64_t i = 0; i < lanes; ++i) __builtin_prefetch(&graph.run_starts[edges_.run_near(edge[i])]);
+        for (std::uint64_t i = 0; i < lanes; ++i) {
+            run[i] = edges_.run_of(graph, edge[i]);
+            edges_.prefetch_head(run[i]);
+            __builtin_prefetch(&graph.run_relations[run[i]]);
+            __builtin_prefetch(&graph.targets[graph.run_starts[run[i]]]);
+        }
+        for (std::uint64_t i = 0; i < lanes; ++i) __builtin_prefetch(&graph.entity_runs[edges_.head_near(run[i])]);
+        for (std::uint64_t i = 0; i < lanes; ++i) {
+            const std::uint64_t lane = segment.lane + first + i;
+            const EntitySet answers{graph.run(run[i])};
+            std::int64_t* const row = segment.rows + 2 * (first + i);
+            row[0] = static_cast<std::int64_t>(edges_.head_of(graph, run[i]));
+            row[1] = static_cast<std::int64_t>(graph.run_relations[run[i]]);
+            out.positives[lane] = static_cast<std::int64_t>(graph.targets[edge[i]]);
+            out.counts[lane] = static_cast<std::int64_t>(answers.entities.size());
+            out.log_probs[lane] = log_prob;
+            LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
+            const AnswerTest is_answer(answers, tests(), space.execution.sets);
+            draw_negatives(answers, is_answer, graph.num_entities(), lane, random, space, out);
+        }
     }
     out.outcomes[segment.index * kOutcomes] = static_cast<std::int64_t>(segment.size);
 }
@@ -112,28 +134,19 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
         for (std::uint64_t attempt = 0; !space.pending.empty(); ++attempt) {
             if (attempt == options_.attempts) return false;
             drawer.attempt(space.pending, block, rows);
+            fetch_leaves(graph, segment.index, space, rows);
             space.rejected.clear();
             for (const std::uint32_t i : space.pending) {
                 Outcome& outcome = block.outcomes[i];
-                if (outcome == Outcome::kDrawn) {
-                    const EntitySet& set =
-                        answers_of(graph, programs_[segment.index], rows + i * walk.width(), space.execution);
-                    const auto answers = set.entities();
-                    const Entity positive = block.at(0, i);
-                    const std::uint64_t lane = first_lane + i;
-                    if (answers.size() == graph.num_entities()) {
-                        outcome = Outcome::kEverything;
-                    } else if (!std::binary_search(answers.begin(), answers.end(), positive)) {
-                        outcome = Outcome::kRefuted;
-                    } else {
-                        out.positives[lane] = static_cast<std::int64_t>(positive);
-                        out.counts[lane] = static_cast<std::int64_t>(answers.size());
-                        out.log_probs[lane] = block.log_probs[i];
-                        draw_negatives(answers, graph.num_entities(), lane, block.random[i], space, out);
-                    }
-                }
+                const std::uint64_t lane = first_lane + i;
+                if (outcome == Outcome::kDrawn)
+                    outcome = verify(graph, segment.index, block.at(0, i), rows + i * walk.width(), lane,
+                                     block.random[i], space, out);
                 ++outcomes[static_cast<std::size_t>(outcome)];
-                if (outcome != Outcome::kDrawn) space.rejected.push_back(i);
+                if (outcome == Outcome::kDrawn)
+                    out.log_probs[lane] = block.log_probs[i];
+                else
+                    space.rejected.push_back(i);
             }
             std::swap(space.pending, space.rejected);
         }
@@ -141,15 +154,57 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
     return true;
 }
 
-void QuerySampling::draw_negatives(std::span<const Entity> answers, std::uint64_t num_entities, std::uint64_t lane,
-                                   LaneRandom& random, const SamplingSpace& space, QueryBatch& out) const {
+// Fetches what the first hops of all queries read, before any of them is executed.
+template <class Rel, class Offset>
+void QuerySampling::fetch_leaves(const IndexView<Rel, Offset>& graph, std::uint64_t segment, const SamplingSpace& space,
+                                 const std::int64_t* rows) const {
+    const auto& instructions = programs_[segment].instructions();
+    const std::uint64_t width = programs_[segment].width();
+    const auto each_leaf = [&](auto visit) {
+        for (const std::uint32_t i : space.pending) {
+            if (space.block.outcomes[i] != Outcome::kDrawn) continue;
+            for (std::size_t j = 0; j + 1 < instructions.size(); ++j)
+                if (instructions[j].operation == Operation::kAnchor &&
+                    instructions[j + 1].operation == Operation::kProject)
+                    visit(static_cast<std::uint64_t>(rows[i * width + instructions[j].operand]),
+                          static_cast<std::uint64_t>(rows[i * width + instructions[j + 1].operand]));
+        }
+    };
+    each_leaf([&](std::uint64_t anchor, std::uint64_t) { __builtin_prefetch(&graph.entity_runs[anchor]); });
+    each_leaf([&](std::uint64_t anchor, std::uint64_t) { graph.prefetch_runs(anchor); });
+    each_leaf([&](std::uint64_t anchor, std::uint64_t relation) {
+        __builtin_prefetch(graph.neighbors(anchor, relation).data());
+    });
+}
+
+// Looks for the entity that a walk began at among all answers of its query, and fills the query's part of the batch.
+template <class Rel, class Offset>
+Outcome QuerySampling::verify(const IndexView<Rel, Offset>& graph, std::uint64_t segment, Entity positive,
+                              const std::int64_t* row, std::uint64_t lane, LaneRandom& random, SamplingSpace& space,
+                              QueryBatch& out) const {
+    const EntitySet answers = answers_of(graph, programs_[segment], row, space.execution);
+    if (answers.entities.size() == graph.num_entities()) return Outcome::kEverything;
+    const AnswerTest is_answer(answers, tests(), space.execution.sets);
+    if (!is_answer(positive)) return Outcome::kRefuted;
+    out.positives[lane] = static_cast<std::int64_t>(positive);
+    out.counts[lane] = static_cast<std::int64_t>(answers.entities.size());
+    draw_negatives(answers, is_answer, graph.num_entities(), lane, random, space, out);
+    return Outcome::kDrawn;
+}
+
+void QuerySampling::draw_negatives(const EntitySet& answers, const AnswerTest& is_answer, std::uint64_t num_entities,
+                                   std::uint64_t lane, LaneRandom& random, SamplingSpace& space,
+                                   QueryBatch& out) const {
     if (options_.mode == Negatives::kNone) return;
     const std::uint64_t width = options_.negatives;
     const std::span<std::uint8_t> mask(out.mask.data() + lane * width, width);
-    if (options_.mode == Negatives::kOwn)
-        draw_own(answers, num_entities, random, {out.candidates.data() + lane * width, width}, mask);
-    else
-        mask_shared(answers, space.shared, mask);
+    if (options_.mode == Negatives::kOwn) {
+        std::fill(mask.begin(), mask.end(), answers.entities.size() < num_entities);
+        const std::span<std::int64_t> row(out.candidates.data() + lane * width, width);
+        draw_own(answers, num_entities, is_answer, random, row, space.execution.sets);
+    } else {
+        space.shared.mask(answers, mask);
+    }
 }
 
 template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint32_t>&, std::uint64_t, SamplingSpace&,
@@ -160,5 +215,14 @@ template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint64_t>&
                                   QueryBatch&) const;
 template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint64_t>&, std::uint64_t, SamplingSpace&,
                                   QueryBatch&) const;
+
+template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint32_t>&, std::vector<Program>,
+                                      const QueryOptions&);
+template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint32_t>&, std::vector<Program>,
+                                      const QueryOptions&);
+template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint64_t>&, std::vector<Program>,
+                                      const QueryOptions&);
+template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint64_t>&, std::vector<Program>,
+                                      const QueryOptions&);
 
 }  // namespace graphkit

@@ -17,6 +17,7 @@
 #include "queries/executor.hpp"
 #include "queries/program.hpp"
 #include "samplers/block.hpp"
+#include "samplers/edges.hpp"
 #include "samplers/negatives.hpp"
 #include "samplers/walk.hpp"
 
@@ -56,7 +57,7 @@ struct QueryBatch {
 
 // What one thread needs to fill a batch, kept from batch to batch.
 struct SamplingSpace {
-    explicit SamplingSpace(std::uint64_t num_entities) : execution(num_entities) {}
+    explicit SamplingSpace(std::uint64_t num_entities) : execution(num_entities), shared(num_entities) {}
 
     ExecutionSpace execution;
     Block block;
@@ -66,7 +67,8 @@ struct SamplingSpace {
 
 class QuerySampling {
   public:
-    QuerySampling(std::vector<Program> programs, const QueryOptions& options);
+    template <class Rel, class Offset>
+    QuerySampling(const IndexView<Rel, Offset>& graph, std::vector<Program> programs, const QueryOptions& options);
 
     const QueryOptions& options() const { return options_; }
 
@@ -82,6 +84,8 @@ class QuerySampling {
         std::int64_t* rows = nullptr;  // of the first
     };
 
+    // Entities of a query that are looked for among its answers: the positive, and negatives of its own.
+    std::size_t tests() const { return 1 + (options_.mode == Negatives::kOwn ? options_.negatives : 0); }
     std::uint64_t queries_before(std::uint64_t batch, std::uint64_t segment) const;
 
     template <class Rel, class Offset>
@@ -90,12 +94,19 @@ class QuerySampling {
     template <class Rel, class Offset>
     bool fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
                     QueryBatch& out) const;
-    void draw_negatives(std::span<const Entity> answers, std::uint64_t num_entities, std::uint64_t lane,
-                        LaneRandom& random, const SamplingSpace& space, QueryBatch& out) const;
+    template <class Rel, class Offset>
+    void fetch_leaves(const IndexView<Rel, Offset>& graph, std::uint64_t segment, const SamplingSpace& space,
+                      const std::int64_t* rows) const;
+    template <class Rel, class Offset>
+    Outcome verify(const IndexView<Rel, Offset>& graph, std::uint64_t segment, Entity positive, const std::int64_t* row,
+                   std::uint64_t lane, LaneRandom& random, SamplingSpace& space, QueryBatch& out) const;
+    void draw_negatives(const EntitySet& answers, const AnswerTest& is_answer, std::uint64_t num_entities,
+                        std::uint64_t lane, LaneRandom& random, SamplingSpace& space, QueryBatch& out) const;
 
     std::vector<Program> programs_;
     std::vector<Walk> walks_;
     QueryOptions options_;
+    EdgeDirectory edges_;         // built for one-hop queries alone
     std::uint64_t one_hops_ = 0;  // segments of one-hop queries, which share the epochs
 };
 
