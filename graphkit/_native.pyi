@@ -31,8 +31,6 @@ class Index:
     def degree(self, entities: Ids) -> Ids: ...
     def check(self, num_directed_relations: int) -> None: ...
 
-SAMPLING_OUTCOMES: int
-
 class QueryStream:
     def __init__(
         self,

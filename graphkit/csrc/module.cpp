@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -184,8 +185,7 @@ nb::object copy_resident(AnyArray array) {
 }
 
 // Answers of queries of one structure: (values [A], offsets [B + 1]).
-nb::tuple execute_queries(const Index& index, Code code, Array<std::int64_t, -1, -1> rows,
-                          unsigned threads) {
+nb::tuple execute_queries(const Index& index, Code code, Array<std::int64_t, -1, -1> rows, unsigned threads) {
     if (threads == 0) throw std::invalid_argument("threads must be positive");
     const Program program({code.data(), code.size()}, rows.shape(1));
     AnswerLists lists;
@@ -206,9 +206,10 @@ class QueryStream {
           sampling_(nb::cast<const Index&>(index_).visit(
               [&](const auto& g) { return QuerySampling(g, std::move(programs), options); })),
           stream_(
-              [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out) {
+              [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out,
+                                                              const std::stop_token& stop) {
                   const auto space = spaces_->take(index.num_entities());
-                  index.visit([&](const auto& g) { sampling_.fill(g, number, *space, out); });
+                  index.visit([&](const auto& g) { sampling_.fill(g, number, stop, *space, out); });
               },
               threads, ahead, first) {}
 
@@ -216,9 +217,10 @@ class QueryStream {
     // outcomes [S, kOutcomes], failed segment or -1)
     nb::tuple next() {
         std::shared_ptr<const QueryBatch> batch;
-        {
+        while (!batch) {
+            if (PyErr_CheckSignals() != 0) throw nb::python_error();
             const nb::gil_scoped_release release;
-            batch = stream_.next();
+            batch = stream_.next(kPatience);
         }
         const QueryOptions& options = sampling_.options();
         const std::size_t size = options.batch_size, width = options.negatives;
@@ -228,15 +230,16 @@ class QueryStream {
                                                          : borrow(batch->candidates.data(), {width}, batch);
             mask = borrow(reinterpret_cast<const bool*>(batch->mask.data()), {size, width}, batch);
         }
-        return nb::make_tuple(batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
-                              borrow(batch->rows.data(), {batch->rows.size()}, batch),
-                              borrow(batch->positives.data(), {size}, batch),
-                              borrow(batch->counts.data(), {size}, batch),
-                              borrow(batch->log_probs.data(), {size}, batch), candidates, mask,
-                              borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
+        return nb::make_tuple(
+            batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
+            borrow(batch->rows.data(), {batch->rows.size()}, batch), borrow(batch->positives.data(), {size}, batch),
+            borrow(batch->counts.data(), {size}, batch), borrow(batch->log_probs.data(), {size}, batch), candidates,
+            mask, borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
     }
 
   private:
+    static constexpr std::chrono::milliseconds kPatience{100};
+
     nb::object index_;  // kept alive for the threads of the stream, which end first
     QuerySampling sampling_;
     std::shared_ptr<BufferPool<SamplingSpace>> spaces_ = std::make_shared<BufferPool<SamplingSpace>>();
@@ -259,13 +262,9 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
         programs.emplace_back(std::span(code.data(), code.size()), width);
         if (programs.back().complement()) throw std::invalid_argument("an unbounded query cannot be drawn");
     }
-    const QueryOptions options{batch_size,
-                               negatives,
-                               static_cast<Negatives>(mode),
-                               static_cast<AnswerDraw>(answers),
-                               backtracking,
-                               attempts,
-                               seed};
+    const QueryOptions options{
+        batch_size, negatives, static_cast<Negatives>(mode), static_cast<AnswerDraw>(answers), backtracking,
+        attempts,   seed};
     return new QueryStream(std::move(index), std::move(programs), options, threads, ahead, first);
 }
 
@@ -273,7 +272,8 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
 
 NB_MODULE(_native, m) {
     m.doc() =
-        "Native core of graphkit: graph index, execution of queries, and samplers. Use graphkit.graph, graphkit.queries "
+        "Native core of graphkit: graph index, execution of queries, and samplers. Use graphkit.graph, "
+        "graphkit.queries "
         "and graphkit.samplers.";
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
@@ -292,7 +292,6 @@ NB_MODULE(_native, m) {
     m.attr("MAX_QUERY_DEPTH") = kMaxQueryDepth;
     m.def("execute", &execute_queries, nb::arg("index"), nb::arg("code"), nb::arg("rows"), nb::arg("threads"));
 
-    m.attr("SAMPLING_OUTCOMES") = kOutcomes;
     nb::class_<QueryStream>(m, "QueryStream")
         .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
              nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"), nb::arg("attempts"),

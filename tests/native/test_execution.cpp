@@ -1,4 +1,5 @@
 // Execution of queries without Python: what the sanitizers can see of programs, sets, bitmaps and threads.
+#include <algorithm>
 #include <numeric>
 #include <random>
 #include <set>
@@ -59,18 +60,16 @@ Ids list(const AnswerLists& lists, std::size_t i) {
     return {lists.values.begin() + lists.offsets[i], lists.values.begin() + lists.offsets[i + 1]};
 }
 
-std::vector<EntitySet> sets_of(std::initializer_list<std::pair<std::vector<Entity>, bool>> given) {
+// Sets over lists that outlive them; complements where the flag says so.
+std::vector<EntitySet> sets_of(const std::vector<std::pair<std::vector<Entity>, bool>>& given) {
     std::vector<EntitySet> sets;
-    for (const auto& [entities, complement] : given) {
-        sets.emplace_back(entities);
-        if (complement) sets.back().negate();
-    }
+    for (const auto& [entities, complement] : given) sets.push_back({entities, true, complement});
     return sets;
 }
 
-void check_set(const EntitySet& set, const std::vector<Entity>& entities, bool complement) {
-    CHECK(std::ranges::equal(set.entities(), entities));
-    CHECK_EQ(set.complement(), complement);
+void check_set(SetSpace& space, const EntitySet& set, const std::vector<Entity>& entities, bool complement) {
+    CHECK(std::ranges::equal(space.sort(set).entities, entities));
+    CHECK_EQ(set.complement, complement);
 }
 
 }  // namespace
@@ -118,55 +117,73 @@ TEST(branches_equal_the_definition) {
 }
 
 TEST(complements_are_resolved_against_the_other_sets) {
-    Uniter uniter(100);
-    auto sets = sets_of({{{1, 2, 3, 9}, false}, {{2, 5}, true}, {{9}, true}});
-    check_set(intersect(sets, uniter), {1, 3}, false);
-    sets = sets_of({{{1, 2}, true}, {{2, 3}, true}});
-    check_set(intersect(sets, uniter), {1, 2, 3}, true);
-    sets = sets_of({{{1, 2, 3}, true}, {{2, 3, 4}, true}, {{3}, false}});
-    check_set(unite(sets, uniter), {2}, true);
-    sets = sets_of({{{}, false}, {{}, true}});
-    check_set(unite(sets, uniter), {}, true);
-    sets = sets_of({{{}, false}, {{4}, false}});
-    check_set(intersect(sets, uniter), {}, false);
+    using Given = std::vector<std::pair<std::vector<Entity>, bool>>;
+    SetSpace space(100);
+    const auto intersected = [&](const Given& given, const std::vector<Entity>& entities, bool complement) {
+        auto sets = sets_of(given);
+        check_set(space, space.intersect(sets), entities, complement);
+        space.reset();
+    };
+    const auto united = [&](const Given& given, const std::vector<Entity>& entities, bool complement) {
+        auto sets = sets_of(given);
+        check_set(space, space.unite(sets), entities, complement);
+        space.reset();
+    };
+    intersected({{{1, 2, 3, 9}, false}, {{2, 5}, true}, {{9}, true}}, {1, 3}, false);
+    intersected({{{1, 2}, true}, {{2, 3}, true}}, {1, 2, 3}, true);
+    intersected({{{}, false}, {{4}, false}}, {}, false);
+    united({{{1, 2, 3}, true}, {{2, 3, 4}, true}, {{3}, false}}, {2}, true);
+    united({{{}, false}, {{}, true}}, {}, true);
+    united({{{63, 64}, false}, {{0, 64, 99}, false}}, {0, 63, 64, 99}, false);
 }
 
 TEST(short_and_long_lists_intersect_by_search) {
     std::vector<Entity> all(5000);
     std::iota(all.begin(), all.end(), 0U);
-    Uniter uniter(10000);
+    SetSpace space(10000);
     for (const std::vector<Entity>& few :
          {std::vector<Entity>{0}, {4999}, {5000}, {0, 1, 2, 2500, 4998, 4999, 5000, 9999}}) {
         std::vector<Entity> inside, outside;
         for (const Entity x : few) (x < 5000 ? inside : outside).push_back(x);
-        auto sets = sets_of({{all, false}, {few, false}});
-        check_set(intersect(sets, uniter), inside, false);
-        sets = sets_of({{all, true}, {few, false}});
-        check_set(intersect(sets, uniter), outside, false);
+        for (const bool complement : {false, true}) {
+            const std::vector<std::pair<std::vector<Entity>, bool>> given{{all, complement}, {few, false}};
+            auto sets = sets_of(given);
+            check_set(space, space.intersect(sets), complement ? outside : inside, false);
+            space.reset();
+        }
     }
 }
 
-TEST(a_bitmap_is_clean_after_it_was_read) {
-    Uniter uniter(130);
-    const std::vector<Entity> first{0, 63, 64, 129}, second{63, 128}, third{5}, fourth{6};
-    uniter.add(first);
-    uniter.add(second);
-    CHECK(std::ranges::equal(uniter.finish().entities(), std::vector<Entity>{0, 63, 64, 128, 129}));
-    uniter.add(third);
-    uniter.add(fourth);
-    CHECK(std::ranges::equal(uniter.finish().entities(), std::vector<Entity>{5, 6}));
-    CHECK(uniter.finish().entities().empty());
+TEST(marks_are_those_of_the_last_set_alone) {
+    SetSpace space(130);
+    const std::vector<Entity> first{0, 63, 64, 129}, second{63, 128};
+    const Marks& marks = space.mark({first});
+    CHECK(marks.contains(129) && !marks.contains(128));
+    space.mark({second});
+    CHECK(marks.contains(63) && marks.contains(128) && !marks.contains(129) && !marks.contains(0));
+    // A union leaves its own marks, and sorting takes them away.
+    std::vector<EntitySet> sets{{first}, {second}};
+    const EntitySet both = space.unite(sets);
+    CHECK(marks.contains(0) && marks.contains(128));
+    CHECK(std::ranges::equal(space.sort(both).entities, std::vector<Entity>{0, 63, 64, 128, 129}));
+    CHECK(!marks.contains(0) && !marks.contains(128));
+    space.mark({second});
+    space.reset();
+    CHECK(!marks.contains(63));
 }
 
-TEST(thousands_of_runs_are_united_as_they_come) {
-    std::vector<Entity> all(5000);
-    std::iota(all.begin(), all.end(), 0U);
-    for (const std::uint64_t entities : {5000, 50'000'000}) {  // marked at once; marked since there are so many runs
-        Uniter uniter(entities);
-        for (const std::size_t runs : {1023, 1024, 1025, 5000, 2}) {
-            for (std::size_t i = runs; i-- > 0;) uniter.add(std::span(all).subspan(i, 1));
-            uniter.add(std::span(all).subspan(0, 1));
-            CHECK(std::ranges::equal(uniter.finish().entities(), std::span(all).first(runs)));
+TEST(sorting_is_the_same_whether_few_or_many_are_sorted) {
+    std::mt19937_64 random(3);
+    for (const std::uint64_t entities : {70, 100'000}) {
+        SetSpace space(entities);
+        for (const std::size_t size : {0, 1, 2, 60}) {
+            std::set<Entity> drawn;
+            while (drawn.size() < size) drawn.insert(static_cast<Entity>(random() % entities));
+            std::vector<Entity> shuffled(drawn.begin(), drawn.end());
+            std::shuffle(shuffled.begin(), shuffled.end(), random);
+            const auto sorted = space.sort({shuffled, false}).entities;
+            CHECK(std::ranges::equal(sorted, drawn));
+            space.reset();
         }
     }
 }

@@ -8,6 +8,7 @@
 #include "check.hpp"
 #include "graph/index.hpp"
 #include "graph/resident.hpp"
+#include "samplers/edges.hpp"
 
 using namespace graphkit;
 
@@ -55,9 +56,12 @@ void equals_the_set(const Rows& rows, std::uint64_t entities, std::uint64_t rela
 
     std::uint64_t e = 0;
     bool ordered = true;
+    EdgeDirectory directory;
+    directory.build(view);
     for (const auto& [h, r, t] : edges) {  // a set is sorted by (head, relation, tail), and so is the index
-        const auto edge = view.edge(e++);
-        ordered = ordered && edge.head == h && edge.relation == r && edge.tail == t;
+        const std::uint64_t run = directory.run_of(view, e);
+        ordered = ordered && directory.head_of(view, run) == h && view.run_relations[run] == r && view.targets[e] == t;
+        ++e;
     }
     CHECK(ordered);
 

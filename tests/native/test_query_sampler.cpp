@@ -98,21 +98,21 @@ Set answers(const Drawn& graph, const Code& code, const std::int64_t* row) {
     return stack.back();
 }
 
-QuerySampling sampling(const std::vector<std::string>& names, const QueryOptions& options) {
+QuerySampling sampling(const Drawn& graph, const std::vector<std::string>& names, const QueryOptions& options) {
     std::vector<Program> programs;
     for (const auto& name : names) programs.emplace_back(kCodes.at(name), width_of(kCodes.at(name)));
-    return {programs, options};
+    return {graph.arrays.view(), programs, options};
 }
 
 QueryBatch fill(const Drawn& graph, const QuerySampling& source, std::uint64_t number) {
     QueryBatch batch;
     SamplingSpace space(graph.entities);
-    source.fill(graph.arrays.view(), number, space, batch);
+    source.fill(graph.arrays.view(), number, {}, space, batch);
     return batch;
 }
 
 QueryBatch fill(const Drawn& graph, const QueryOptions& options, std::uint64_t number) {
-    return fill(graph, sampling({"1p"}, options), number);
+    return fill(graph, sampling(graph, {"1p"}, options), number);
 }
 
 void are_equal(const QueryBatch& one, const QueryBatch& other) {
@@ -238,7 +238,7 @@ TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
                                            .backtracking = seed % 4 < 2,
                                            .attempts = 100'000,
                                            .seed = seed};
-                const QueryBatch batch = fill(graph, sampling(names, options), seed);
+                const QueryBatch batch = fill(graph, sampling(graph, names, options), seed);
                 CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
                 is_sound(graph, names, options, batch);
             }
@@ -249,7 +249,7 @@ TEST(batches_of_several_blocks_of_lanes_are_sound) {
     const Drawn graph = draw_graph(15, 2, 30, 3);
     const QueryOptions options{
         .batch_size = 1100, .negatives = 2, .mode = Negatives::kOwn, .attempts = 100'000, .seed = 1};
-    is_sound(graph, {"2in", "3p"}, options, fill(graph, sampling({"2in", "3p"}, options), 0));
+    is_sound(graph, {"2in", "3p"}, options, fill(graph, sampling(graph, {"2in", "3p"}, options), 0));
 }
 
 TEST(reused_buffers_and_spaces_give_the_same_batches_as_fresh_ones) {
@@ -262,17 +262,17 @@ TEST(reused_buffers_and_spaces_give_the_same_batches_as_fresh_ones) {
                             .seed = 9};
     QueryBatch used;
     SamplingSpace space(graph.entities);
-    sampling(every_name(), wide).fill(graph.arrays.view(), 3, space, used);
+    sampling(graph, every_name(), wide).fill(graph.arrays.view(), 3, {}, space, used);
     // A batch that could not be drawn leaves lanes behind.
     QueryOptions hopeless = wide;
     hopeless.attempts = 1;
-    sampling({"inp"}, hopeless).fill(graph.arrays.view(), 3, space, used);
+    sampling(graph, {"inp"}, hopeless).fill(graph.arrays.view(), 3, {}, space, used);
     CHECK_EQ(used.failed, 0);
     for (const auto& names : {every_name(), {"1p"}, {"2i", "1p", "1p"}})
         for (const Negatives mode : {Negatives::kShared, Negatives::kNone, Negatives::kOwn}) {
             const QueryOptions options{.batch_size = 6, .negatives = 5, .mode = mode, .attempts = 100'000, .seed = 9};
-            const QuerySampling source = sampling(names, options);
-            source.fill(graph.arrays.view(), 4, space, used);
+            const QuerySampling source = sampling(graph, names, options);
+            source.fill(graph.arrays.view(), 4, {}, space, used);
             are_equal(used, fill(graph, source, 4));
         }
 }
@@ -298,7 +298,7 @@ TEST(one_hop_segments_take_turns_in_the_epochs) {
     const Drawn graph = draw_graph(12, 3, 37, 2);
     const std::uint64_t edges = graph.edges.size();
     // Three queries in a batch, two of them one-hop: after as many batches as edges each edge was visited twice.
-    const QuerySampling source = sampling({"1p", "2i", "1p"}, {.batch_size = 3, .attempts = 100'000, .seed = 4});
+    const QuerySampling source = sampling(graph, {"1p", "2i", "1p"}, {.batch_size = 3, .attempts = 100'000, .seed = 4});
     std::map<Edge, int> visits;
     for (std::uint64_t number = 0; number < edges; ++number) {
         const QueryBatch batch = fill(graph, source, number);
@@ -329,7 +329,8 @@ TEST(walks_have_the_probability_of_their_choices) {
     // One edge: an answer out of two, and one edge at each hop.
     const Drawn graph = build({{0, 0, 1}}, 2);
     for (const AnswerDraw answers : {AnswerDraw::kUniform, AnswerDraw::kDegree}) {
-        const QueryBatch batch = fill(graph, sampling({"3p"}, {.batch_size = 8, .answers = answers, .attempts = 1}), 0);
+        const QueryBatch batch =
+            fill(graph, sampling(graph, {"3p"}, {.batch_size = 8, .answers = answers, .attempts = 1}), 0);
         CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
         for (const double log_prob : batch.log_probs) CHECK(std::abs(log_prob - std::log(0.5)) < 1e-12);
     }
@@ -349,29 +350,45 @@ TEST(a_structure_that_cannot_be_drawn_is_named_with_what_became_of_the_attempts)
                                      {complete, "3p", true, Outcome::kEverything}};
     for (const auto& [triples, name, backtracking, met] : cases) {
         const Drawn graph = build(triples, 2);
-        const QuerySampling source =
-            sampling({"1p", name, "1p"}, {.batch_size = 15, .backtracking = backtracking, .attempts = 30, .seed = 2});
+        const QuerySampling source = sampling(
+            graph, {"1p", name, "1p"}, {.batch_size = 15, .backtracking = backtracking, .attempts = 30, .seed = 2});
         const QueryBatch batch = fill(graph, source, 0);
         CHECK_EQ(batch.failed, 1);
-        CHECK_EQ(batch.outcomes[kOutcomes + static_cast<std::size_t>(met)], 5 * 30);
+        CHECK_EQ(batch.outcomes[kOutcomes + static_cast<std::size_t>(met)], 30);  // of five queries together
         CHECK_EQ(std::count(batch.outcomes.begin() + kOutcomes, batch.outcomes.begin() + 2 * kOutcomes, 0),
                  kOutcomes - 1);
     }
-    const QueryBatch alone = fill(build({{0, 0, 1}}, 1000), sampling({"2i"}, {.batch_size = 2, .attempts = 5}), 0);
+    const Drawn sparse = build({{0, 0, 1}}, 1000);
+    const QueryBatch alone = fill(sparse, sampling(sparse, {"2i"}, {.batch_size = 2, .attempts = 5}), 0);
     CHECK_EQ(alone.failed, 0);
     CHECK(alone.outcomes[static_cast<std::size_t>(Outcome::kDeadEnd)] > 0);
+}
+
+TEST(a_stop_ends_a_block_that_would_go_on) {
+    std::vector<Edge> complete;
+    for (std::int64_t x = 0; x < 20; ++x)
+        for (std::int64_t y = 0; y < 20; ++y) complete.push_back({x, 0, y});
+    const Drawn graph = build(complete, 20);
+    const QuerySampling source = sampling(graph, {"3p"}, {.batch_size = 4, .attempts = 1ULL << 40});
+    std::stop_source stop;
+    stop.request_stop();
+    QueryBatch batch;
+    SamplingSpace space(20);
+    source.fill(graph.arrays.view(), 0, stop.get_token(), space, batch);
+    CHECK_EQ(batch.outcomes[0], 0);
 }
 
 TEST(threads_that_share_a_sampler_give_the_batches_of_one) {
     const Drawn graph = draw_graph(30, 2, 80, 5);
     const auto view = graph.arrays.view();
-    const QuerySampling source = sampling(
-        every_name(), {.batch_size = 50, .negatives = 6, .mode = Negatives::kShared, .attempts = 100'000, .seed = 6});
+    const QuerySampling source =
+        sampling(graph, every_name(),
+                 {.batch_size = 50, .negatives = 6, .mode = Negatives::kShared, .attempts = 100'000, .seed = 6});
     for (const unsigned threads : {2U, 3U, 4U}) {
         const auto spaces = std::make_shared<BufferPool<SamplingSpace>>();
         OrderedStream<QueryBatch> stream(
-            [&](std::uint64_t number, QueryBatch& out) {
-                source.fill(view, number, *spaces->take(graph.entities), out);
+            [&](std::uint64_t number, QueryBatch& out, const std::stop_token& stop) {
+                source.fill(view, number, stop, *spaces->take(graph.entities), out);
             },
             threads, 2 * threads, 3);
         for (std::uint64_t number = 3; number < 23; ++number) are_equal(*stream.next(), fill(graph, source, number));

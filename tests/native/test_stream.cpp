@@ -19,7 +19,7 @@ struct Numbers {
 };
 
 // Earlier numbers take longer, so that threads finish in another order than they began.
-void fill_slowly(std::uint64_t number, Numbers& out) {
+void fill_slowly(std::uint64_t number, Numbers& out, const std::stop_token&) {
     std::this_thread::sleep_for(std::chrono::microseconds(number % 5 == 0 ? 300 : 10));
     out.number = number;
     out.values.assign(50, number * number);
@@ -42,8 +42,9 @@ TEST(batches_come_in_order_for_any_number_of_threads) {
 
 TEST(a_stream_makes_no_more_than_it_was_told_to_make_ahead) {
     std::atomic<std::uint64_t> highest = 0;
-    OrderedStream<Numbers> stream([&](std::uint64_t number, Numbers&) { highest = std::max(highest.load(), number); },
-                                  2, 3, 0);
+    OrderedStream<Numbers> stream(
+        [&](std::uint64_t number, Numbers&, const std::stop_token&) { highest = std::max(highest.load(), number); }, 2,
+        3, 0);
     std::this_thread::sleep_for(20ms);
     CHECK(highest <= 2);
     static_cast<void>(stream.next());
@@ -53,7 +54,7 @@ TEST(a_stream_makes_no_more_than_it_was_told_to_make_ahead) {
 
 TEST(an_exception_reaches_the_consumer_in_its_place_and_stays) {
     OrderedStream<Numbers> stream(
-        [](std::uint64_t number, Numbers& out) {
+        [](std::uint64_t number, Numbers& out, const std::stop_token&) {
             if (number == 3) throw std::runtime_error("batch three");
             out.number = number;
         },
@@ -72,7 +73,7 @@ TEST(an_exception_reaches_the_consumer_in_its_place_and_stays) {
 
 TEST(a_stream_that_is_full_or_busy_or_unused_can_be_destroyed) {
     for (int i = 0; i < 50; ++i) {
-        OrderedStream<Numbers> full([](std::uint64_t, Numbers&) {}, 4, 2, 0);
+        OrderedStream<Numbers> full([](std::uint64_t, Numbers&, const std::stop_token&) {}, 4, 2, 0);
         if (i % 2 == 0) std::this_thread::sleep_for(200us);  // all slots are filled, the threads wait for room
         OrderedStream<Numbers> busy(fill_slowly, 4, 8, 0);
         if (i % 3 == 0) static_cast<void>(busy.next());

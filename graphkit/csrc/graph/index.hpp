@@ -62,18 +62,6 @@ struct IndexView {
         const auto run = neighbors(x, r);
         return std::binary_search(run.begin(), run.end(), y);
     }
-
-    struct Edge {
-        std::uint64_t head, relation, tail;
-    };
-
-    // The edge at position e of `targets`: two binary searches find its run and its head.
-    Edge edge(std::uint64_t e) const {
-        const auto run = std::upper_bound(run_starts.begin(), run_starts.end(), e) - run_starts.begin() - 1;
-        const auto head = std::upper_bound(entity_runs.begin(), entity_runs.end(), static_cast<std::uint64_t>(run)) -
-                          entity_runs.begin() - 1;
-        return {static_cast<std::uint64_t>(head), run_relations[run], targets[e]};
-    }
 };
 
 // Throws std::invalid_argument unless the arrays describe an index that every accessor can walk safely: a damaged

@@ -32,14 +32,13 @@ EntitySet answers_of(const IndexView<Rel, Offset>& graph, const Program& program
                 stack.push_back(sets.single(static_cast<Entity>(row[instruction.operand])));
                 break;
             case Operation::kProject:
-                stack.back() =
-                    sets.project(graph, stack.back(), static_cast<std::uint64_t>(row[instruction.operand]));
+                stack.back() = sets.project(graph, stack.back(), static_cast<std::uint64_t>(row[instruction.operand]));
                 break;
             case Operation::kIntersect:
             case Operation::kUnite: {
                 const std::span<EntitySet> operands = std::span(stack).last(instruction.operand);
-                const EntitySet made = instruction.operation == Operation::kIntersect ? sets.intersect(operands)
-                                                                                      : sets.unite(operands);
+                const EntitySet made =
+                    instruction.operation == Operation::kIntersect ? sets.intersect(operands) : sets.unite(operands);
                 stack.resize(stack.size() - instruction.operand);
                 stack.push_back(made);
                 break;

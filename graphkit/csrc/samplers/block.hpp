@@ -140,7 +140,8 @@ class BlockDrawer {
     // reads.
     void hop(const WalkStep& step, std::span<const std::uint32_t> some, Block& block, std::int64_t* rows) const {
         const auto starts = graph_.run_starts.begin();
-        each(some, block, [&](std::uint32_t lane) { __builtin_prefetch(&graph_.entity_runs[block.at(step.from, lane)]); });
+        each(some, block,
+             [&](std::uint32_t lane) { __builtin_prefetch(&graph_.entity_runs[block.at(step.from, lane)]); });
         each(some, block, [&](std::uint32_t lane) {
             const Entity x = block.at(step.from, lane);
             __builtin_prefetch(&starts[graph_.entity_runs[x]]);

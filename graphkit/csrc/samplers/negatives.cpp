@@ -11,8 +11,7 @@ constexpr std::size_t kSharedSearch = 8;  // answers a candidate: looking for th
 
 }  // namespace
 
-AnswerTest::AnswerTest(const EntitySet& answers, std::size_t tests, SetSpace& sets)
-    : answers_(answers.entities) {
+AnswerTest::AnswerTest(const EntitySet& answers, std::size_t tests, SetSpace& sets) : answers_(answers.entities) {
     if (answers_.size() <= kCompareUpTo || (tests == 1 && !answers.sorted)) {
         way_ = Way::kCompare;
     } else if (answers.sorted && answers_.size() > kSearchFrom * tests) {

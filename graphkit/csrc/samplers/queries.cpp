@@ -28,8 +28,8 @@ std::uint64_t QuerySampling::queries_before(std::uint64_t batch, std::uint64_t s
 }
 
 template <class Rel, class Offset>
-void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t number, SamplingSpace& space,
-                         QueryBatch& out) const {
+void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t number, const std::stop_token& stop,
+                         SamplingSpace& space, QueryBatch& out) const {
     const std::uint64_t size = options_.batch_size;
     const std::uint64_t width = options_.mode == Negatives::kNone ? 0 : options_.negatives;
     out.number = number;
@@ -62,7 +62,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
             // Segments of the same structure take turns in its epochs.
             segment.position = segment.position * one_hops_ + one_hops_before++;
             fill_edges(graph, segment, space, out);
-        } else if (!fill_walks(graph, segment, space, out)) {
+        } else if (!fill_walks(graph, segment, stop, space, out)) {
             out.failed = static_cast<std::int64_t>(segment.index);
             return;
         }
@@ -118,8 +118,8 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
 
 // Returns false when a query could not be drawn within the attempts that are allowed.
 template <class Rel, class Offset>
-bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
-                               QueryBatch& out) const {
+bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
+                               SamplingSpace& space, QueryBatch& out) const {
     const Walk& walk = walks_[segment.index];
     const BlockDrawer<Rel, Offset> drawer(graph, walk, options_.answers, options_.backtracking);
     std::int64_t* const outcomes = out.outcomes.data() + segment.index * kOutcomes;
@@ -132,7 +132,9 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
         space.pending.clear();
         for (std::uint32_t i = 0; i < lanes; ++i) space.pending.push_back(i);
         for (std::uint64_t attempt = 0; !space.pending.empty(); ++attempt) {
-            if (attempt == options_.attempts) return false;
+            const bool none_drawn = space.pending.size() == lanes;
+            if (attempt == options_.attempts || (none_drawn && attempt * lanes >= options_.attempts)) return false;
+            if (stop.stop_requested()) return true;
             drawer.attempt(space.pending, block, rows);
             fetch_leaves(graph, segment.index, space, rows);
             space.rejected.clear();
@@ -207,14 +209,14 @@ void QuerySampling::draw_negatives(const EntitySet& answers, const AnswerTest& i
     }
 }
 
-template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint32_t>&, std::uint64_t, SamplingSpace&,
-                                  QueryBatch&) const;
-template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint32_t>&, std::uint64_t, SamplingSpace&,
-                                  QueryBatch&) const;
-template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint64_t>&, std::uint64_t, SamplingSpace&,
-                                  QueryBatch&) const;
-template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint64_t>&, std::uint64_t, SamplingSpace&,
-                                  QueryBatch&) const;
+template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint32_t>&, std::uint64_t, const std::stop_token&,
+                                  SamplingSpace&, QueryBatch&) const;
+template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint32_t>&, std::uint64_t, const std::stop_token&,
+                                  SamplingSpace&, QueryBatch&) const;
+template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint64_t>&, std::uint64_t, const std::stop_token&,
+                                  SamplingSpace&, QueryBatch&) const;
+template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint64_t>&, std::uint64_t, const std::stop_token&,
+                                  SamplingSpace&, QueryBatch&) const;
 
 template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint32_t>&, std::vector<Program>,
                                       const QueryOptions&);

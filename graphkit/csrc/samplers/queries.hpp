@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "graph/index.hpp"
@@ -35,7 +36,8 @@ struct QueryOptions {
     Negatives mode = Negatives::kNone;
     AnswerDraw answers = AnswerDraw::kUniform;
     bool backtracking = true;
-    std::uint64_t attempts = 1;  // walks at most that are tried for a query
+    // Walks at most that are tried for a query, and for a block of queries before the first of them is drawn.
+    std::uint64_t attempts = 1;
     std::uint64_t seed = 0;
 };
 
@@ -73,7 +75,8 @@ class QuerySampling {
     const QueryOptions& options() const { return options_; }
 
     template <class Rel, class Offset>
-    void fill(const IndexView<Rel, Offset>& graph, std::uint64_t number, SamplingSpace& space, QueryBatch& out) const;
+    void fill(const IndexView<Rel, Offset>& graph, std::uint64_t number, const std::stop_token& stop,
+              SamplingSpace& space, QueryBatch& out) const;
 
   private:
     struct Segment {
@@ -92,8 +95,8 @@ class QuerySampling {
     void fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
                     QueryBatch& out) const;
     template <class Rel, class Offset>
-    bool fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
-                    QueryBatch& out) const;
+    bool fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
+                    SamplingSpace& space, QueryBatch& out) const;
     template <class Rel, class Offset>
     void fetch_leaves(const IndexView<Rel, Offset>& graph, std::uint64_t segment, const SamplingSpace& space,
                       const std::int64_t* rows) const;

@@ -2,6 +2,7 @@
 // number alone, so the stream is the same for any number of threads and can start at any number.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -48,8 +49,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool<Buffer>> {
 template <class Buffer>
 class OrderedStream {
   public:
-    // Called by the worker threads, at the same time for different numbers; must depend on `number` alone.
-    using Fill = std::function<void(std::uint64_t number, Buffer& buffer)>;
+    // Called by the worker threads, at the same time for different numbers; must depend on `number` alone. When a stop
+    // is requested it may return at any time: nobody reads the buffer.
+    using Fill = std::function<void(std::uint64_t number, Buffer& buffer, const std::stop_token& stop)>;
 
     OrderedStream(Fill fill, unsigned threads, unsigned ahead, std::uint64_t first)
         : fill_(std::move(fill)), slots_(ahead), claimed_(first), delivered_(first) {
@@ -61,11 +63,12 @@ class OrderedStream {
         room_.notify_all();
     }  // the jthreads join before the members that they use go: they are declared last
 
-    // The next batch; waits until it is made. Rethrows what `fill` threw.
-    std::shared_ptr<const Buffer> next() {
+    // The next batch; waits until it is made, or returns nothing after a while, so that the caller can see to signals.
+    // Rethrows what `fill` threw.
+    std::shared_ptr<const Buffer> next(std::chrono::milliseconds patience) {
         std::unique_lock lock(mutex_);
         // Another consumer may take the slot that this one began to wait for: which slot is next is asked each time.
-        ready_.wait(lock, [&] { return slots_[delivered_ % slots_.size()].done; });
+        if (!ready_.wait_for(lock, patience, [&] { return slots_[delivered_ % slots_.size()].done; })) return nullptr;
         Slot& slot = slots_[delivered_ % slots_.size()];
         if (slot.error) std::rethrow_exception(slot.error);
         auto batch = std::exchange(slot.batch, nullptr);
@@ -75,6 +78,11 @@ class OrderedStream {
         room_.notify_one();
         ready_.notify_all();  // the slot after it may be filled already
         return batch;
+    }
+
+    std::shared_ptr<const Buffer> next() {
+        while (true)
+            if (auto batch = next(std::chrono::seconds(1))) return batch;
     }
 
   private:
@@ -96,7 +104,7 @@ class OrderedStream {
             Slot made{.done = true, .batch = nullptr, .error = nullptr};
             try {
                 made.batch = pool_->take();
-                fill_(number, *made.batch);
+                fill_(number, *made.batch, stop);
             } catch (...) {
                 made.error = std::current_exception();
             }
