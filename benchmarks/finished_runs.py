@@ -37,7 +37,7 @@ def head(title: str, runs: list[dict[str, Any]], protocol: str) -> str:
     environment = runs[0]["environment"]
     lines = [run["environment"]["command"] for run in runs]
     commands = "\n".join(shlex.join([*Path(line[0]).name.split(), *line[1:]]) for line in lines)
-    revisions = ", ".join(f"{run['name']} {run['environment']['git_revision'][:10]}" for run in runs)
+    revisions = ", ".join(f"{run['name']} {_revision(run)}" for run in runs)
     return f"""# {title}, {date.today().isoformat()}
 
 Machine: {environment["cpus"]} cores, {environment["platform"]}; torch {environment["packages"]["torch"]}, Python
@@ -48,6 +48,11 @@ always idle; CPU times are of all threads. Code at: {revisions}.
 {commands}
 ```
 """
+
+
+def _revision(run: dict[str, Any]) -> str:
+    found = run["environment"]["git_revision"]
+    return found[:10] if found else "(not from a checkout)"
 
 
 def costs(run: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import Candidates, query_scorer
+from graphkit.evaluation.ranking import Chunks
 from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, Query, answers, parse
@@ -77,12 +78,10 @@ def answer(run: Answering | str | Path, pattern: str, *, top: int = 10) -> list[
     trained: Answering = load_trained(Run.open(run)) if isinstance(run, str | Path) else run
     graph, query = trained.graph, parse(pattern, trained.graph)
     known = _known(graph, query)
-    try:
-        trained.model.require(query.structure)
-    except GraphkitError as error:
+    if reason := trained.model.missing(query.structure):
         warnings.warn(
             f"of this question, only the answers that the graph's triples give are shown ({len(known)}), without "
-            f"scores: {error}",
+            f"scores: {reason}",
             KnownAnswersOnly,
             stacklevel=2,
         )
@@ -115,12 +114,5 @@ def _scores(trained: Answering, query: Query) -> Tensor:
     # For one query, encoded entities need not be kept.
     candidates = Candidates(trained.model, trained.table, kept_bytes=0)
     scorer = query_scorer(trained.model, trained.table, query.structure, rows, candidates=candidates)
-    size = trained.graph.num_entities
-    one = torch.zeros(1, dtype=torch.int64)
-    parts = [scorer(one, start, min(start + _ENTITIES_AT_ONCE, size)) for start in range(0, size, _ENTITIES_AT_ONCE)]
-    scores = torch.cat(parts, dim=1).squeeze(0)
-    if torch.isnan(scores).any():
-        raise GraphkitError(
-            "a score of this question is not a number; the model has diverged: train again with a lower lr"
-        )
-    return scores
+    chunks = Chunks(scorer, 0, 1, trained.graph.num_entities, _ENTITIES_AT_ONCE, lambda _: "this question")
+    return torch.from_numpy(np.concatenate([scores[0] for _, scores in chunks]))

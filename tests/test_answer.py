@@ -201,7 +201,7 @@ def test_a_score_that_is_not_a_number_is_refused(asked: Asked) -> None:
     with pytest.raises(GraphkitError) as error:
         graphkit.answer(asked, "?x : road to(town 3, ?x)")
     assert str(error.value) == (
-        "a score of this question is not a number; the model has diverged: train again with a lower lr"
+        "the score of this question is not a number; the model has diverged: train again with a lower lr"
     )
 
 

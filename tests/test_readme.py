@@ -14,8 +14,16 @@ def python_blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_library_example_has_at_most_ten_lines() -> None:
-    assert [len([line for line in block.splitlines() if line]) <= 10 for block in python_blocks()] == [True]
+def test_the_library_examples_have_at_most_ten_lines() -> None:
+    assert [len([line for line in block.splitlines() if line]) <= 10 for block in python_blocks()] == [True, True]
+
+
+def test_the_sampler_example_prints_a_pattern_for_each_structure(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(python_blocks()[1], "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3
+    assert all(line.startswith("?x : ") for line in printed)
+    assert "not " in printed[1]
 
 
 def test_the_library_example_trains_and_answers(

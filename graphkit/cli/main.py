@@ -107,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("train", help="train a model; settings as key=value (graphkit train --help)", add_help=False)
 
-    evaluate = verbs.add_parser("evaluate", help="rank the held-out triples of a run's graph, or published queries")
+    evaluate = verbs.add_parser(
+        "evaluate", help="rank the held-out triples or queries that a run is judged by, or published queries"
+    )
     evaluate.add_argument("run_dir", metavar="RUN", help="the folder of a run")
     evaluate.add_argument(
         "overrides",

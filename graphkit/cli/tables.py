@@ -67,11 +67,14 @@ def print_queries(queries: dict[str, Any]) -> None:
             if mean in measured:
                 table.add_row(title, *_cells(measured[mean]))
         console.print(table)
-    notes = [
-        f"ranked against all {protocol['entities']:,} entities but the answers; averaged over the "
-        f"{', then the '.join(protocol['averaged_over'])}; ties: {protocol['ties']}",
-        *(f"{name} is left out: {reason}" for name, reason in protocol["skipped"].items()),
-    ]
+    at_most = f", with at most {protocol['answers_at_most']:,} answers each" if "answers_at_most" in protocol else ""
+    notes = [f"queries: {protocol['queries']}{at_most}"]
+    if "entities" in protocol:  # of a run without queries to rank, there is only why
+        notes.append(
+            f"ranked against all {protocol['entities']:,} entities but the answers; averaged over the "
+            f"{', then the '.join(protocol['averaged_over'])}; ties: {protocol['ties']}"
+        )
+    notes += [f"{name} is left out: {reason}" for name, reason in protocol["skipped"].items()]
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True, markup=False)
 

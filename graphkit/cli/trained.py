@@ -7,26 +7,25 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal, cast
+from typing import cast
 
 from graphkit.answering import KnownAnswersOnly, answer
 from graphkit.cli.settings import override
 from graphkit.cli.tables import print_answers, print_queries, print_ranks
-from graphkit.data import load_queries
-from graphkit.evaluation import evaluate_links, evaluate_queries
+from graphkit.evaluation import evaluate_links
 from graphkit.graph import Split
-from graphkit.training import Run, Trained, load_trained, run_config
-
-#: The splits that published queries may have.
-HeldOut = Literal["valid", "test"]
+from graphkit.training import QueryTask, Run, Task, Trained, load_trained, run_config
+from graphkit.training.queries import HeldOut, Questions, load_published, questions
+from graphkit.training.targets import find_target
 
 
 def run_evaluate(folder: str, *, split: str, overrides: Sequence[str], as_json: bool) -> int:
-    """Ranks the triples of a split, or the published queries that ``queries=NAME`` names, and prints the metrics."""
+    """Ranks what the run's task ranks, or the published queries that ``queries=NAME`` names; prints the metrics."""
     trained = _load(folder, overrides, also=("queries",))
-    if "queries" in trained.config:
-        asked = {"queries": _measure_queries(trained, str(trained.config["queries"]), cast(HeldOut, split))}
-        print(json.dumps(asked)) if as_json else print_queries(asked["queries"])
+    asked = _questions(trained, split)
+    if asked is not None:
+        answered = asked.measure(trained.model, trained.table)
+        print(json.dumps({"queries": answered})) if as_json else print_queries(answered)
         return 0
     measured = evaluate_links(trained.graph, trained.model, trained.table, split=cast(Split, split))
     if as_json:
@@ -50,13 +49,16 @@ def run_answer(folder: str, pattern: str, *, top: int, overrides: Sequence[str],
     return 0
 
 
-def _measure_queries(trained: Trained, name: str, split: HeldOut) -> dict[str, Any]:
-    """Returns the metrics of a published query set as `metrics.json` holds them: by split, with the protocol."""
-    published = load_queries(name)
-    published.require_graph(trained.graph)
-    tables = published.tables(split)
-    measured = evaluate_queries(trained.model, trained.table, tables, skip_unsupported=True)
-    return {split: measured.to_json(), "protocol": {"queries": name, **measured.protocol}}
+def _questions(trained: Trained, split: str) -> Questions | None:
+    """Returns the queries to rank: of the set that the line names, or of the run's task; None where it ranks links."""
+    config, graph = trained.config, trained.graph
+    if "queries" in config:
+        return Questions.published(load_published(str(config["queries"]), graph), cast(HeldOut, split))
+    task = find_target(config, "task", Task)
+    if not (isinstance(task, type) and issubclass(task, QueryTask)):
+        return None
+    name = config["task"].get("queries")
+    return questions(graph, trained.model, cast(Split, split), None if name is None else load_published(name, graph))
 
 
 def _load(folder: str, overrides: Sequence[str], also: Sequence[str] = ()) -> Trained:

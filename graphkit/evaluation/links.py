@@ -13,7 +13,7 @@ from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.metrics import LinkMetrics
 from graphkit.evaluation.ranking import SCORES_AT_ONCE, Ranks, filtered_ranks
-from graphkit.evaluation.scoring import query_scorer
+from graphkit.evaluation.scoring import Candidates, query_scorer
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, AnswerSets
@@ -50,8 +50,15 @@ def rank_links(
     queries, counts = np.unique(rows[:, :2], axis=0, return_counts=True)
     ranked = AnswerSets(np.ascontiguousarray(rows[:, 2]), np.concatenate([[0], np.cumsum(counts)]))
     known = AnswerSets(*graph.answers(queries[:, 0], queries[:, 1], filter_splits))
-    scorer = query_scorer(model, table, ONE_HOP, queries)
-    ranks = filtered_ranks(scorer, graph.num_entities, ranked, known, scores_at_once=scores_at_once)
+    candidates = Candidates(model, table)
+    ranks = filtered_ranks(
+        query_scorer(model, table, ONE_HOP, queries, candidates=candidates),
+        graph.num_entities,
+        ranked,
+        known,
+        scores_at_once=scores_at_once,
+        queries_at_once=candidates.queries_at_once,
+    )
     return ranks, torch.from_numpy(queries[:, 1] % 2 == 1)[ranks.query]
 
 

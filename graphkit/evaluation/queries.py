@@ -102,12 +102,10 @@ def evaluate_queries(
     structures, counts, skipped = {}, {}, {}
     for name, asked in queries.items():
         _require_ids(name, asked, len(table), model.num_relations)
-        try:
-            model.require(asked.structure)
-        except GraphkitError as error:
+        if reason := model.missing(asked.structure):
             if not skip_unsupported:
-                raise
-            skipped[name] = str(error)
+                raise GraphkitError(reason)
+            skipped[name] = reason
             continue
         numbers = np.flatnonzero(asked.answers.hard.sizes)
         without = len(asked) - len(numbers)
@@ -147,6 +145,7 @@ def _evaluate(candidates: Candidates, name: str, asked: QueryTable, numbers: NDA
         some.answers.everything(),
         # A query is scored once for each way that unions leave to answer it.
         scores_at_once=max(1, SCORES_AT_ONCE // len(some.structure.disjuncts)),
+        queries_at_once=candidates.queries_at_once,
         describe=lambda query: f"query {numbers[query]} of {name}",
     )
     return StructureMetrics(

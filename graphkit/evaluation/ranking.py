@@ -57,6 +57,7 @@ def filtered_ranks(
     known: AnswerSets,
     *,
     scores_at_once: int = SCORES_AT_ONCE,
+    queries_at_once: int = QUERIES_AT_ONCE,
     describe: Callable[[int], str] = "query {}".format,
 ) -> Ranks:
     """Ranks each answer among all entities that are no answer of its query.
@@ -72,6 +73,7 @@ def filtered_ranks(
         known: entities of each query that are filtered out: none of them counts as a competitor, and an answer never
             competes with itself, whether it is in its set or not.
         scores_at_once: bound on queries x entities that are held.
+        queries_at_once: queries that share a pass over the entities, where these do not fit into one chunk.
         describe: names a query in errors.
 
     Raises:
@@ -79,19 +81,19 @@ def filtered_ranks(
     """
     if len(ranked) != len(known):
         raise GraphkitError(f"{len(ranked)} sets of answers to rank were given, and {len(known)} of known answers")
-    chunk = min(num_entities, max(1, scores_at_once // QUERIES_AT_ONCE))
+    chunk = min(num_entities, max(1, scores_at_once // queries_at_once))
     per_block = max(1, scores_at_once // chunk)
     counts = np.zeros((2, len(ranked.values)), dtype=np.int64)
     for start in range(0, len(ranked), per_block):
         stop = min(start + per_block, len(ranked))
-        scores = _Chunks(scorer, start, stop, num_entities, chunk, describe)
+        scores = Chunks(scorer, start, stop, num_entities, chunk, describe)
         counts[:, ranked.offsets[start] : ranked.offsets[stop]] = _rank_block(scores, ranked, known)
     better, equal = torch.from_numpy(counts)
     query, _ = ranked.block(0, len(ranked))
     return Ranks(1 + better + equal.double() / 2, 1 + better, 1 + better + equal, torch.from_numpy(query))
 
 
-def _rank_block(chunks: _Chunks, ranked: AnswerSets, known: AnswerSets) -> tuple[Ids, Ids]:
+def _rank_block(chunks: Chunks, ranked: AnswerSets, known: AnswerSets) -> tuple[Ids, Ids]:
     """Returns better and equal counts of the answers of a block of queries."""
     start, stop, num_entities = chunks.start, chunks.stop, chunks.num_entities
     query, entity = ranked.block(start, stop)
@@ -128,8 +130,22 @@ def _count(row: Floats, own: Floats) -> tuple[Ids, Ids]:
     return np.array(above, dtype=np.int64), np.array(level, dtype=np.int64)
 
 
-class _Chunks:
-    """The scores of queries `start` to `stop`, chunk by chunk; a single chunk is scored once and kept."""
+class Chunks:
+    """The scores of queries `start` to `stop`, chunk by chunk; a single chunk is scored once and kept.
+
+    Iteration gives the first entity of each chunk and float[stop - start, entities of the chunk].
+
+    Args:
+        scorer: scores queries against a range of entities.
+        start: the first query.
+        stop: the query after the last one.
+        num_entities: N.
+        chunk: entities that are scored together.
+        describe: names a query in errors.
+
+    Raises:
+        GraphkitError: a score is NaN.
+    """
 
     def __init__(
         self, scorer: Scorer, start: int, stop: int, num_entities: int, chunk: int, describe: Callable[[int], str]

@@ -78,7 +78,7 @@ class Model(nn.Module, ABC):
     """
 
     #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
-    dot_product: bool = False
+    matrix_product: bool = False
     #: learning rate of the model's own parameters against that of the rows, where nothing is said
     dense_lr_share: ClassVar[float] = 1.0
     #: whether `intersect` is defined
@@ -154,14 +154,10 @@ class Model(nn.Module, ABC):
         """Returns float32[B, D]: the complement of queries [B, D]; see `negates`."""
         raise NotImplementedError(f"{type(self).__name__} has no negation")
 
-    def require(self, structure: Structure) -> None:
-        """Makes sure that the model can embed a structure.
-
-        Raises:
-            GraphkitError: it lacks an operator that the structure needs.
-        """
+    def missing(self, structure: Structure) -> str | None:
+        """Returns why the model cannot embed a structure, a sentence, or None if it can."""
         nodes = {type(node) for tree in structure.disjuncts for node in post_order(tree)}
-        missing = [
+        lacks = [
             operator
             for operator, kind, defined in (
                 ("intersections", Intersection, self.intersects),
@@ -169,12 +165,21 @@ class Model(nn.Module, ABC):
             )
             if kind in nodes and not defined
         ]
-        if missing:
-            raise GraphkitError(
-                f"{type(self).__name__} has no {' and no '.join(missing)}, which queries of the structure "
-                f"{structure.name} need; choose structures without, or a model that has them (gqe intersects, betae "
-                "negates too)"
-            )
+        if not lacks:
+            return None
+        return (
+            f"{type(self).__name__} has no {' and no '.join(lacks)}, which queries of the structure {structure.name} "
+            "need; choose structures without, or a model that has them (gqe intersects, betae negates too)"
+        )
+
+    def require(self, structure: Structure) -> None:
+        """Makes sure that the model can embed a structure.
+
+        Raises:
+            GraphkitError: it lacks an operator that the structure needs; see `missing`.
+        """
+        if reason := self.missing(structure):
+            raise GraphkitError(reason)
 
     def embed(self, structure: Structure, anchors: Tensor, relations: Tensor) -> Embedded:
         """Embeds queries of one structure.
@@ -247,9 +252,10 @@ def score_dot(queries: Tensor, candidates: Tensor) -> Tensor:
 def l2_distances(queries: Tensor, candidates: Tensor) -> Tensor:
     """L2 distances by a matrix product, on a CPU many times faster than one by one.
 
-    ``|q|² + |e|² - 2 q·e`` cancels for close pairs. So rows are taken from the mean of the candidates, which leaves
+    ``|q|² + |e|² - 2 q·e`` cancels for close pairs. So rows are taken from the mean of the queries, which leaves
     distances as they are, and pairs that are close against their distance from that mean are computed by the
     definition. In float32 the relative error of a distance is at most 5e-4, and below 1e-6 but for nearly close pairs.
+    A candidate has the same distance, bit for bit, whatever it is scored beside.
     The gradient at distance 0 is 0. Autocast is ignored: rounded to bfloat16, the product would cancel sooner.
 
     Args:
@@ -274,7 +280,7 @@ class _L2Distances(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, candidates: Tensor) -> Tensor:
-        mean = candidates.mean(dim=0)
+        mean = queries.nanmean(dim=0)
         q, e = queries - mean, candidates - mean
         sizes = q.square().sum(dim=1, keepdim=True) + e.square().sum(dim=1)
         squared = torch.addmm(sizes, q, e.T, alpha=-2)

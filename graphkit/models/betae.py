@@ -35,7 +35,7 @@ class BetaE(Model):
         GraphkitError: `dim` below 2 or odd, `margin` at or below -2, or `hidden` or `layers` below 1.
     """
 
-    dot_product = True
+    matrix_product = True
     dense_lr_share = 0.1
     intersects = True
     negates = True
@@ -115,7 +115,7 @@ class BetaE(Model):
         """Scores candidates as a matrix product; see `Model.score`.
 
         For a query (c, d) ``KL = log B(c, d) - entropy - (c - 1) u - (d - 1) v``, summed over Betas. The product is
-        taken of deviations from means, which leaves the sum as it is but for rounding, and the rest is added in
+        taken of deviations from references, which leaves the sum as it is but for rounding, and the rest is added in
         float64. In float32 and 800 reals the error is some 1e-6 for fresh rows, and at most 1e-4 plus 1e-6 of the
         largest divergence of the call for rows anywhere within the bounds.
 
@@ -128,22 +128,24 @@ class BetaE(Model):
         """
         expectations, entropy = candidates[..., :-1], candidates[..., -1].double()
         # Where the references lie changes no score, so that no gradient flows through them.
-        candidate_mean = expectations.detach().flatten(0, -2).mean(dim=0)
         if candidates.dim() == 2:
-            reference = queries.detach().mean(dim=0)
+            # The queries' alone: a candidate has the same score, bit for bit, whatever it is scored beside.
+            reference = queries.detach().nanmean(dim=0)
+            expected = self.candidates(reference.unsqueeze(0))[0, :-1]
             of_candidates = entropy + expectations.double() @ (reference.double() - 1)
         else:
             # Beta(1, 1), to which the entropy refers. The mean would take a second pass in float64 over all candidates,
             # which costs several times as much as the product where no two queries share them.
-            reference = torch.ones_like(queries[:1])
+            reference = torch.ones_like(queries[0])
+            expected = expectations.detach().flatten(0, 1).mean(dim=0)
             of_candidates = entropy
         deviations = queries - reference
-        of_queries = _log_beta(queries.double()) - deviations.double() @ candidate_mean.double()
+        of_queries = _log_beta(queries.double()) - deviations.double() @ expected.double()
         # Both are large where their difference is small: what they share is taken off before they are rounded.
-        shared = of_candidates.detach().mean()
+        shared = of_queries.detach().nanmean()
         rows = (self.margin + shared - of_queries).to(queries.dtype).unsqueeze(1)
         columns = (of_candidates - shared).to(queries.dtype)
-        return rows + columns + score_dot(deviations, expectations - candidate_mean)
+        return rows + columns + score_dot(deviations, expectations - expected)
 
 
 def _log_beta(parameters: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class ComplEx(Model):
         GraphkitError: `dim` below 2 or odd, or `init_scale` not above 0.
     """
 
-    dot_product = True
+    matrix_product = True
     default_n3 = 0.02
 
     def __init__(

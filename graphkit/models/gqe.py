@@ -38,7 +38,7 @@ class GQE(TransE):
         self, num_relations: int, *, dim: int = 400, margin: float = 24.0, norm: int = 2, reciprocal: bool = True
     ) -> None:
         super().__init__(num_relations, dim=dim, margin=margin, norm=norm, reciprocal=reciprocal)
-        self.dot_product = norm == 2
+        self.matrix_product = norm == 2
         self.attention = BranchAttention(dim, dim)
 
     def initialize(self, generator: torch.Generator) -> None:  # noqa: D102  # as in the base class

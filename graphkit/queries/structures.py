@@ -164,6 +164,11 @@ def structures(spellings: str) -> tuple[Structure, ...]:
     Raises:
         GraphkitError: a name is unknown, tuples are malformed, or nothing is given.
     """
+    if not isinstance(spellings, str):
+        raise GraphkitError(
+            f"the structures are {spellings!r}, and one text is needed, with blanks between them, such as "
+            "\"1p 2i ('e', ('r', 'r'))\""
+        )
     words: list[str] = []
     depth = 0
     for piece in re.split(r"(\s+)", spellings.strip()):

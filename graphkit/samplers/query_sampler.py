@@ -48,7 +48,11 @@ class SamplerOptions:
 
     def __post_init__(self) -> None:
         for structure in self.parsed:
-            structure.require_bounded()
+            if structure.complement:
+                raise GraphkitError(
+                    f"structures names {structure.name}, whose queries are unbounded: it has nothing but negated "
+                    "branches; name a structure with a branch that is not negated, such as 2in"
+                )
             if "relation" not in structure.arguments:
                 raise GraphkitError(
                     f"structures names {structure.name}, a query without relations, of which there is nothing to "
@@ -71,6 +75,17 @@ class SamplerOptions:
     def parsed(self) -> tuple[Structure, ...]:
         """The structures that `structures` names, in their order."""
         return structures(self.structures)
+
+
+class CannotDraw(GraphkitError):
+    """A structure cannot be drawn from a graph; ``reason`` says what its walks met."""
+
+    def __init__(self, structure: Structure, reason: str) -> None:
+        super().__init__(
+            f"queries of the structure {structure.name} cannot be drawn from this graph: {reason}; leave the structure "
+            "out of structures"
+        )
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -135,8 +150,8 @@ class QuerySampler:
         ahead: how many batches may wait for the trainer.
 
     Raises:
-        GraphkitError: the graph has no edges, there are more negatives than entities, or an option is out of range;
-            when a batch is asked for, that a structure cannot be drawn on this graph, with the statistics.
+        GraphkitError: the graph has no edges, there are more negatives than entities, or an option is out of range.
+        CannotDraw: when a batch is asked for: a structure cannot be drawn on this graph; with the statistics.
     """
 
     def __init__(
@@ -228,7 +243,7 @@ class QuerySampler:
         )
 
 
-def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> GraphkitError:
+def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> CannotDraw:
     reasons = {
         "an entity without edges": counted.dead_ends,
         "two equal branches": counted.repeated,
@@ -237,9 +252,8 @@ def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> GraphkitE
         "all entities as answers": counted.everything,
     }
     met = ", ".join(f"{number:,} times {reason}" for reason, number in reasons.items() if number)
-    return GraphkitError(
-        f"queries of the structure {structure.name} cannot be drawn from this graph: {counted.drawn:,} of "
-        f"{counted.attempts:,} attempts gave one, and the others met {met}; leave the structure out of structures"
+    return CannotDraw(
+        structure, f"{counted.drawn:,} of {counted.attempts:,} attempts gave one, and the others met {met}"
     )
 
 

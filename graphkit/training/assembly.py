@@ -21,7 +21,7 @@ from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training.plan import OPEN_SAMPLER_SETTINGS, OPEN_TRAINER_SETTINGS, complete
 from graphkit.training.run import Run
 from graphkit.training.targets import Config, build, check_settings, find_target, shown
-from graphkit.training.task import Task
+from graphkit.training.task import ChoosesStructures, Task
 from graphkit.training.trainer import Schedule, Trainer
 
 
@@ -136,10 +136,9 @@ def _build_model(config: Config, graph: KnowledgeGraph) -> Model:
 
 
 def _default_structures(config: Config, model: Model) -> str:
-    """Returns what the task trains on where nothing is said; a task that has no opinion gets one-hop queries."""
+    """Returns what the task trains on where nothing is said."""
     task = find_target(config, "task", Task)
-    chosen: str = task.default_structures(model) if hasattr(task, "default_structures") else ONE_HOP.name
-    return chosen
+    return task.default_structures(model) if isinstance(task, ChoosesStructures) else ONE_HOP.name
 
 
 def _check_plans(config: Config) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss, Softmax
 from graphkit.models import Embedded, Model
+from graphkit.queries import ONE_HOP
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
 
 #: Logits that are held at once by a loss over all entities.
@@ -22,6 +24,16 @@ _LOGITS_AT_ONCE = 2**26
 
 Precision = Literal["fp32", "bf16"]
 Weighting = Literal["none", "answers"]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the entities of a batch stand among the candidates."""
+
+    #: int64[B]
+    positives: Tensor
+    #: int64[K] or [B, K], in the sampler's order; None where the loss is over all entities
+    negatives: Tensor | None
 
 
 class EmbeddingTask(ABC):
@@ -39,7 +51,8 @@ class EmbeddingTask(ABC):
             answers of the batch; by default the model's own (`Model.default_n3`).
         weighting: "none", or "answers": queries weigh (4 + answers)^-1/2 (Ren and Leskovec, NeurIPS 2020).
         precision: of the matrix products of scores in training: "fp32", or "bf16" (factors and logits are rounded,
-            sums are accumulated in fp32); weights, losses and evaluation are fp32.
+            sums are accumulated in fp32; the logit of a sampled batch's answer is fp32). Weights, losses and evaluation
+            are fp32, and so are scores that are no plain product, such as GQE's distances.
 
     Raises:
         GraphkitError: an option is out of range, loss and sampler do not go together, or the model cannot embed a
@@ -72,6 +85,12 @@ class EmbeddingTask(ABC):
         for structure in sampler.options.parsed:
             model.require(structure)
         self.full = sampler.options.mode == "none"
+        several = [structure.name for structure in sampler.options.parsed if structure != ONE_HOP]
+        if self.full and several:
+            raise GraphkitError(
+                "the sampler's mode none takes the loss over all entities, where the other answers of a query count as "
+                f"wrong, and queries of the structure {several[0]} may have many; choose sampler=shared"
+            )
         if self.full and not loss.full:
             raise GraphkitError(
                 f"the loss {type(loss).__name__} needs negatives and the sampler draws none; choose sampler=own, "
@@ -153,7 +172,7 @@ class EmbeddingTask(ABC):
         weights = self._weights(batch.batch)
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
         # never held for the whole batch.
-        candidates = self.model.candidates(encoded)
+        candidates, places = self._candidates(batch, encoded, positives)
         query_leaf, entity_leaf = queries.vectors.detach().requires_grad_(), candidates.detach().requires_grad_()
         leaves = Embedded(query_leaf, queries.owners, queries.size)
         size = batch.batch.size
@@ -161,9 +180,7 @@ class EmbeddingTask(ABC):
         total = 0.0
         for start in range(0, size, step):
             lanes = slice(start, min(start + step, size))
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-                losses = self._score(batch, leaves, entity_leaf, positives, lanes)
-            loss = (weights[lanes] * losses).sum()
+            loss = (weights[lanes] * self._score(batch, leaves, entity_leaf, places, lanes)).sum()
             torch.autograd.backward(loss)
             total += loss.item()
         targets, gradients = [queries.vectors, candidates], [query_leaf.grad, entity_leaf.grad]
@@ -187,20 +204,39 @@ class EmbeddingTask(ABC):
         positives = batch.locate(batch.batch.positives)
         return torch.cat(anchors), positives, torch.cat(relations), Embedded.join(queries)
 
+    def _candidates(self, batch: GatheredBatch, encoded: Tensor, positives: Tensor) -> tuple[Tensor, _Places]:
+        """Returns what queries are compared with, [C, ·], and where positives and negatives stand in it."""
+        if self.full:
+            return self.model.candidates(encoded), _Places(positives, None)
+        assert batch.batch.negatives is not None  # the sampler's mode is own or shared
+        negatives = batch.locate(batch.batch.negatives)
+        if type(self.model).candidates is Model.candidates:
+            return encoded, _Places(positives, negatives)
+        # Anchors are no candidates, and may be half of the rows.
+        compared = torch.zeros(len(encoded), dtype=torch.bool)
+        compared[positives] = compared[negatives] = True
+        place = compared.cumsum(0) - 1
+        return self.model.candidates(encoded[compared]), _Places(place[positives], place[negatives])
+
     def _score(
-        self, batch: GatheredBatch, queries: Embedded, candidates: Tensor, positives: Tensor, lanes: slice
+        self, batch: GatheredBatch, queries: Embedded, candidates: Tensor, places: _Places, lanes: slice
     ) -> Tensor:
         """Returns float[n]: the losses of some lanes."""
-        queries, positives = queries.select(lanes.start, lanes.stop), positives[lanes]
-        if self.full:
-            return self.loss.all_entities(self.model.logits(queries, candidates).float(), positives)
-        drawn, mask = batch.batch.negatives, batch.batch.mask
-        assert drawn is not None and mask is not None  # the sampler's mode is own or shared
-        places = batch.locate(drawn if batch.batch.shared else drawn[lanes])
+        queries, positives = queries.select(lanes.start, lanes.stop), places.positives[lanes]
+        rounded = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        if places.negatives is None:
+            with rounded:
+                logits = self.model.logits(queries, candidates)
+            return self.loss.all_entities(logits.float(), positives)
+        mask = batch.batch.mask
+        assert mask is not None  # it comes with the negatives
+        negatives = places.negatives if batch.batch.shared else places.negatives[lanes]
+        # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
         positive = self.model.logits(queries, candidates[positives].unsqueeze(1)).squeeze(1)
-        negative = self.model.logits(queries, candidates[places])
+        with rounded:
+            negative = self.model.logits(queries, candidates[negatives])
         population = (len(self.table) - batch.batch.answer_counts[lanes]).float()
-        return self.loss.sampled(positive.float(), negative.float(), mask[lanes], population)
+        return self.loss.sampled(positive, negative.float(), mask[lanes], population)
 
     def _weights(self, batch: QueryBatch) -> Tensor:
         """Returns float[B] weights of the queries that sum to 1."""

@@ -15,6 +15,7 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP
+from graphkit.queries import structures as parse_structures
 
 #: Work that a run without a budget may cost: some 10 to 15 minutes on two cores, which reach 30 to 60 GFLOP/s with
 #: the passes over the logits included.
@@ -79,16 +80,17 @@ def make_plan(
     """
     queries = 2 * graph.num_edges
     # Six operations a real: a product forward, and two backward.
-    per_candidate = 6.0 * model.dim * (1 if model.dot_product else DISTANCE_COST)
+    per_candidate = 6.0 * model.dim * (1 if model.matrix_product else DISTANCE_COST)
     if mode is None:
         affordable = WORK_FLOP / (per_candidate * queries * graph.num_entities) >= FULL_EPOCHS
-        mode = "none" if full and model.dot_product and affordable else "shared"
+        mode = "none" if full and model.matrix_product and affordable else "shared"
     if batch_size is None:
         batch_size = min(1024, max(64, 2 ** round(math.log2(max(queries, 2) / 128))))
     if negatives is None:
         most = {"none": 0, "own": OWN_NEGATIVES, "shared": SHARED_CANDIDATES}
         negatives = min(most.get(mode, 0), graph.num_entities)  # an unknown mode is the sampler's to refuse
-    per_query = per_candidate * (graph.num_entities if mode == "none" else negatives) + 3 * model.embedding_flop
+    candidates = graph.num_entities if mode == "none" else max(negatives, 1)  # so is a number below
+    per_query = per_candidate * candidates + 3 * model.embedding_flop
     epochs = min(MOST_EPOCHS, int(WORK_FLOP / (per_query * queries)))
     least = math.ceil(LEAST_STEPS * 64 / queries) if queries < LEAST_STEPS * 64 else 1
     return Plan(mode, batch_size, negatives, max(least, epochs), per_query * batch_size)
@@ -107,11 +109,11 @@ def complete(
         structures: what the task trains on, where nothing is given.
 
     Raises:
-        GraphkitError: the budget or the batch size is not positive.
+        GraphkitError: the budget or the batch size is not positive, or a structure is unknown.
     """
     structures = config["sampler"]["structures"] or structures
     # Over all entities, the other answers of a query count as negatives: few for one hop, too many for several.
-    full = full and structures == ONE_HOP.name
+    full = full and set(parse_structures(structures)) == {ONE_HOP}
     given = {key: config["sampler"][key] for key in ("mode", "batch_size", "negatives")}
     if given["batch_size"] is not None and given["batch_size"] < 1:
         raise GraphkitError(f"sampler.batch_size is {given['batch_size']}, and at least 1 is needed")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
+from graphkit.models import Model
+
 
 @runtime_checkable
 class Task(Protocol):
     """The contract between `Trainer` and what it trains; any class with these methods is a task.
+
+    A task that a configuration names takes the keywords graph, model, sampler, loss, optimizer and seed besides its
+    own, and may say what it is trained on where nothing is said (`ChoosesStructures`).
 
     A task trained, saved after n steps, loaded into a fresh instance and trained on must give the same state, bit for
     bit, as one that was never interrupted.
@@ -38,3 +43,15 @@ class Task(Protocol):
 
     def close(self) -> None:
         """Stops threads and lets resources go."""
+
+
+@runtime_checkable
+class ChoosesStructures(Protocol):
+    """What the class of a task may have besides: structures for a configuration whose ``sampler.structures`` is null.
+
+    Any other task is trained on one-hop queries there.
+    """
+
+    @staticmethod
+    def default_structures(model: Model) -> str:
+        """Returns names of structures, or nested tuples, separated by blanks; the model can embed them."""

@@ -227,7 +227,7 @@ from graphkit.models.base import score_dot
 
 
 class DistMult(Model):
-    dot_product = True
+    matrix_product = True
 
     def __init__(self, num_relations: int, *, dim: int = 8, scale: float = 0.5) -> None:
         super().__init__(num_relations, dim=dim, reciprocal=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from graphkit.data import load_queries
 from graphkit.evaluation import evaluate_queries
 from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.queries import STRUCTURES, easy_and_hard
+from graphkit.samplers import held_out
 from graphkit.training import Run, load_trained
 
 SIZE, NAMES = 12, ("next", "opposite")
@@ -132,6 +134,72 @@ def test_other_settings_stand_beside(line: Line, runs: Path) -> None:
     assert code == 0 and set(json.loads(out)) == {"queries"}
     code, out, _ = line("evaluate", runs / "gqe", "--json")
     assert code == 0 and set(json.loads(out)) == {"test", "protocol"}
+
+
+@pytest.fixture(scope="module")
+def query_run(runs: Path) -> Path:
+    """A run that was trained and measured on queries drawn from its own graph."""
+    words = ["task=queries", "model=gqe", "model.dim=8", "trainer.max_steps=2", "sampler.structures=1p"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", f"graph={runs / 'kg'}", *words, f"run_dir={runs / 'drawn'}"])
+    assert ended.value.code == 0
+    return runs / "drawn"
+
+
+def test_a_run_on_queries_is_ranked_on_queries(line: Line, query_run: Path) -> None:
+    code, out, err = line("evaluate", query_run, "--json")
+    assert (code, err) == (0, "")
+    queries = json.loads(out)["queries"]
+    assert queries == json.loads((query_run / "metrics.json").read_text())["queries"]
+    assert set(queries) == {"test", "protocol"}
+    assert (queries["protocol"]["queries"], queries["protocol"]["answers_at_most"]) == (
+        "drawn from the test triples",
+        10_000,
+    )
+    assert "pni" in queries["protocol"]["skipped"]
+    code, out, _ = line("evaluate", query_run, "--split", "valid")
+    assert code == 0 and "valid: " in out and "queries, filtered ranks of their hard answers" in out
+    assert "queries: drawn from the valid triples, with at most 10,000 answers each" in out
+    assert "pni is left out: GQE has no negations" in out
+    # A name on the line wins.
+    assert (
+        json.loads(line("evaluate", query_run, "queries=betae_nell995", "--json")[1])["queries"]["protocol"]["queries"]
+        == "betae_nell995"
+    )
+    assert line("evaluate", query_run, "--split", "train") == (
+        2,
+        "",
+        "graphkit: the train triples make no answer hard, so that no queries rank them; name valid or test\n",
+    )
+
+
+def test_a_run_on_published_queries_is_ranked_on_them(line: Line, runs: Path, tmp_path: Path) -> None:
+    words = ["task=queries", "task.queries=betae_nell995", "model=gqe", "model.dim=8", "trainer.max_steps=1"]
+    run = ["train", f"graph={runs / 'kg'}", *words, "sampler.structures=1p", f"run_dir={tmp_path / 'run'}"]
+    code, out, _ = line(*run)
+    assert code == 0 and "queries: betae_nell995" in out.splitlines()
+    queries = json.loads(line("evaluate", tmp_path / "run", "--json")[1])["queries"]
+    assert queries == json.loads((tmp_path / "run" / "metrics.json").read_text())["queries"]
+    assert queries["protocol"]["queries"] == "betae_nell995" and list(queries["protocol"]["skipped"]) == ["2in"]
+    # The set has no valid queries: these are drawn, as in training.
+    queries = json.loads(line("evaluate", tmp_path / "run", "--split", "valid", "--json")[1])["queries"]
+    assert queries["protocol"]["queries"] == "drawn from the valid triples"
+
+
+def test_a_run_without_queries_to_rank_shows_why(
+    line: Line, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "MOST_ANSWERS", 0)
+    words = ["task=queries", "model=transe", "model.dim=8", "trainer.max_steps=1", "sampler.structures=1p"]
+    code, out, _ = line("train", f"graph={runs / 'kg'}", *words, f"run_dir={tmp_path / 'run'}")
+    assert code == 0
+    assert re.search(
+        r"1p is left out: none of ([\d,]+) queries that were drawn has a hard answer; \1 have more than 0", out
+    )
+    assert set(json.loads((tmp_path / "run" / "metrics.json").read_text())["queries"]) == {"protocol"}
+    code, out, err = line("evaluate", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert err.startswith("graphkit: there are no test queries to rank: 1p: none of ")
 
 
 def test_mistakes_end_with_a_sentence(line: Line, runs: Path, tmp_path: Path) -> None:

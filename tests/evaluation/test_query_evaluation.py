@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from graphkit import GraphkitError, KnowledgeGraph
 from graphkit.engine import EmbeddingTable
 from graphkit.evaluation import Candidates, evaluate_queries, query_scorer, summarize
+from graphkit.evaluation.ranking import QUERIES_AT_ONCE
+from graphkit.evaluation.scoring import STREAMED_QUERIES_AT_ONCE
 from graphkit.models import Model, TransE
 from graphkit.queries import (
     STRUCTURES,
@@ -363,6 +365,13 @@ def test_candidates_beyond_the_bound_are_encoded_when_asked() -> None:
     scorers.append(query_scorer(model, table, shape, rows))
     first, *others = [scorer(numbers, 2, 15) for scorer in scorers]
     assert all(torch.equal(first, other) for other in others)
+
+
+def test_entities_that_each_pass_encodes_again_are_shared_by_more_queries() -> None:
+    model, table = trained()
+    assert Candidates(model, table).queries_at_once == QUERIES_AT_ONCE
+    assert Candidates(model, table, kept_bytes=0).queries_at_once == STREAMED_QUERIES_AT_ONCE > QUERIES_AT_ONCE
+    assert Candidates(*trained(TransE), kept_bytes=0).queries_at_once == QUERIES_AT_ONCE
 
 
 def test_many_rows_are_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

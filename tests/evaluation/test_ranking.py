@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.evaluation import Ranks, filtered_ranks, summarize
-from graphkit.queries import AnswerSets
+from graphkit.engine import EmbeddingTable
+from graphkit.evaluation import Candidates, Ranks, filtered_ranks, query_scorer, summarize
+from graphkit.models import Model
+from graphkit.queries import ONE_HOP, AnswerSets
 
 ENTITIES = 50
 at_once = pytest.mark.parametrize("scores_at_once", [1, 7, 64, 128 * 20, 10**6])
@@ -148,6 +154,22 @@ def test_the_scorer_is_never_asked_for_more_than_may_be_held(scores_at_once: int
     assert sum(asked) in (140 * ENTITIES, 2 * 140 * ENTITIES)
 
 
+@pytest.mark.parametrize("queries_at_once", [1, 16, 2048])
+def test_more_queries_at_once_take_smaller_chunks(queries_at_once: int) -> None:
+    scores, ranked, known = drawn(0)
+    asked = []
+
+    def scorer(queries: Tensor, start: int, stop: int) -> Tensor:
+        asked.append(stop - start)
+        return scores[queries, start:stop]
+
+    found = filtered_ranks(
+        scorer, ENTITIES, sets(ranked), sets(known), scores_at_once=160, queries_at_once=queries_at_once
+    )
+    assert rows_of(found) == brute_force(scores, ranked, known)
+    assert max(asked) == min(ENTITIES, max(1, 160 // queries_at_once))
+
+
 def test_scores_that_fit_at_once_are_asked_for_once() -> None:
     scores, ranked, known = drawn(0)
     calls = []
@@ -217,3 +239,45 @@ def test_the_query_of_an_error_can_be_named() -> None:
         filtered_ranks(scorer_of(scores), 2, sets([[0], [0]]), sets([[0], [0]]), describe=lambda i: f"row {i + 40}")
     expected = "the score of row 41 is not a number; the model has diverged: train again with a lower lr"
     assert str(error.value) == expected
+
+
+# ----------------------------------------------------------------------------------------------- ties under every model
+
+MODELS = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in (Path(__file__).parents[2] / "conf" / "model").glob("*.yaml")
+}
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "streamed"])
+@pytest.mark.parametrize("queries", [1, 3, 200])
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_equal_entities_tie_in_whatever_chunks_they_are(name: str, queries: int, keep: bool) -> None:
+    """Each row of the table stands there twice, and more rows that are alone make every width ragged."""
+    small = {key: value for key, value in {"dim": 200, "hidden": 64}.items() if key in MODELS[name]}
+    module, _, attribute = MODELS[name]["_target_"].rpartition(".")
+    model: Model = getattr(import_module(module), attribute)(4, **small)
+    generator = torch.Generator().manual_seed(0)
+    model.initialize(generator)
+    fresh = model.initial_rows(500, generator) * 3
+    table = EmbeddingTable(torch.cat([fresh, fresh, model.initial_rows(7, generator)]))
+    rows = np.random.default_rng(0).integers(0, [500, 8], (queries, 2))
+    candidates = Candidates(model, table, **({} if keep else {"kept_bytes": 0}))
+    scorer = query_scorer(model, table, ONE_HOP, rows, candidates=candidates)
+    answers = sets([[(7 * query) % 500, 500 + (11 * query) % 500] for query in range(queries)])
+    found = []
+    for chunk in (1007, 300, 301, 131):
+        ranks = filtered_ranks(scorer, 1007, answers, answers, scores_at_once=128 * chunk)
+        found.append(ranks.pessimistic - ranks.optimistic)
+    # The twin of an answer ties with it, unless it is the other answer, which is filtered out.
+    twins = [1 if (7 * query) % 500 != (11 * query) % 500 else 0 for query in range(queries) for _ in range(2)]
+    assert all(ties.tolist() == twins for ties in found)

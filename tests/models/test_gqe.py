@@ -93,7 +93,7 @@ def test_the_gradient_at_distance_zero_is_zero(norm: int, shared: bool) -> None:
 
 
 def test_only_norm_2_is_a_matrix_product() -> None:
-    assert [make(norm).dot_product for norm in (1, 2)] == [False, True]
+    assert [make(norm).matrix_product for norm in (1, 2)] == [False, True]
 
 
 def test_fresh_values_have_the_stated_scales() -> None:

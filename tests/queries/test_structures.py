@@ -102,3 +102,13 @@ def test_a_structure_of_negations_alone_says_that_it_is_unbounded() -> None:
         "a query of the structure ('e', ('r', 'n')) is unbounded: it has nothing but negated branches; add a branch "
         "that is not negated, or say complement=True to get nearly all entities"
     )
+
+
+@pytest.mark.parametrize("given", [("2p",), ("e", ("r", "r")), None])
+def test_structures_are_one_text(given: object) -> None:
+    with pytest.raises(GraphkitError) as error:
+        structures(given)  # type: ignore[arg-type]
+    assert str(error.value) == (
+        f"the structures are {given!r}, and one text is needed, with blanks between them, such as "
+        "\"1p 2i ('e', ('r', 'r'))\""
+    )

@@ -82,7 +82,7 @@ def test_plans_are_whole(graph: Any, model: Any, full: bool) -> None:
     assert made.mode in ("none", "shared")
     assert 64 <= made.batch_size <= 1024 and made.batch_size.bit_count() == 1
     if made.mode == "none":
-        assert full and model.dot_product and made.negatives == 0
+        assert full and model.matrix_product and made.negatives == 0
     else:
         assert made.negatives == min(plan.SHARED_CANDIDATES, graph.num_entities)
     assert made.epochs * 2 * graph.num_edges >= min(plan.LEAST_STEPS * 64, 2 * graph.num_edges)
@@ -185,7 +185,13 @@ def test_plan_of_a_real_graph_object_is_the_one_of_its_size() -> None:
 
 def test_several_structures_share_candidates_where_one_hop_takes_all_entities() -> None:
     graph = sized(500, 5000)
-    for structures, mode in (("1p", "none"), ("1p 2p", "shared")):
+    for structures, mode in (
+        ("1p", "none"),
+        ("1p 1p", "none"),
+        (" ('e', ('r',)) ", "none"),
+        ("1p 2p", "shared"),
+        ("2p", "shared"),
+    ):
         done = plan.complete(OPEN, graph, model(ComplEx, 20), full=True, structures=structures)
         assert done["sampler"]["mode"] == mode
 

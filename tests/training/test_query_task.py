@@ -16,8 +16,10 @@ from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Softmax
 from graphkit.models import GQE, BetaE, ComplEx, Model, TransE
 from graphkit.queries import STRUCTURES
-from graphkit.samplers import QuerySampler, SamplerOptions
-from graphkit.training import QueryTask, Run, Schedule, Trainer
+from graphkit.samplers import QuerySampler, SamplerOptions, held_out
+from graphkit.training import LinkTask, QueryTask, Run, Schedule, Trainer, assembly
+from graphkit.training.queries import questions
+from graphkit.training.task import ChoosesStructures
 
 MODELS = {
     "gqe": lambda: GQE(4, dim=8, margin=3.0),
@@ -34,8 +36,7 @@ def graph() -> KnowledgeGraph:
 
 def make_task(graph: KnowledgeGraph, model: str, mode: str = "shared", **options: object) -> QueryTask:
     structures = ALL_OF_BETAE if model == "betae" else WITHOUT_NEGATION
-    negatives = 0 if mode == "none" else 12
-    sampling = SamplerOptions(structures=structures, batch_size=42, mode=mode, negatives=negatives, seed=5)  # type: ignore[arg-type]
+    sampling = SamplerOptions(structures=structures, batch_size=42, mode=mode, negatives=12, seed=5)  # type: ignore[arg-type]
     built: Model = MODELS[model]()
     return QueryTask(graph, built, seed=3, sampler=QuerySampler(graph, sampling), **options)  # type: ignore[arg-type]
 
@@ -47,7 +48,7 @@ def run_steps(task: QueryTask, steps: int) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("mode", ["none", "own", "shared"])
+@pytest.mark.parametrize("mode", ["own", "shared"])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_loss_falls_on_all_structures_that_the_model_embeds(graph: KnowledgeGraph, model: str, mode: str) -> None:
     losses = run_steps(make_task(graph, model, mode, optimizer=Adam(lr=0.05)), 80)
@@ -57,7 +58,7 @@ def test_the_loss_falls_on_all_structures_that_the_model_embeds(graph: Knowledge
 @pytest.mark.parametrize("model", MODELS)
 def test_a_step_updates_rows_and_parameters_as_one_graph_of_gradients_would(graph: KnowledgeGraph, model: str) -> None:
     """The task differentiates scores apart from embeddings; this does all at once, query by query."""
-    task = make_task(graph, model, optimizer=Adagrad(lr=0.1), weighting="answers")
+    task = make_task(graph, model, optimizer=Adagrad(lr=0.1, dense_lr=0.1), weighting="answers")
     batch = next(task.sampler)
     rows = task.table.weight.clone().requires_grad_()
     encoded = task.model.encode(rows)
@@ -84,10 +85,15 @@ def test_a_step_updates_rows_and_parameters_as_one_graph_of_gradients_would(grap
     dense = [parameter.detach().clone() for parameter in task.model.parameters()]
     assert task.step(next(task.batches()))["loss"] == pytest.approx(total.item(), rel=1e-4)
     task.close()
-    # The first step of Adagrad is the sign of the gradient: compare where it is clearly not zero. (The bias of the
-    # attention has no gradient: a softmax over branches does not see it.)
-    largest = max(gradient.abs().max() for gradient in wanted)
-    for old, new, gradient in zip([before, *dense], [task.table.weight, *task.model.parameters()], wanted, strict=True):
+    # The first step of Adagrad is the sign of the gradient, and its state the square. Signs are compared where it is
+    # clearly not zero. (The bias of the attention has no gradient: a softmax over branches does not see it.)
+    largest = max(gradient.abs().max().item() for gradient in wanted)
+    parameters = list(task.model.parameters())
+    squares = [task.table.state["sum"], *(task.dense.state[parameter]["sum"] for parameter in parameters)]
+    for old, new, square, gradient in zip(
+        [before, *dense], [task.table.weight, *parameters], squares, wanted, strict=True
+    ):
+        torch.testing.assert_close(square.sqrt(), gradient.abs(), rtol=1e-3, atol=1e-5 * largest)
         clear = gradient.abs() > 1e-4 * largest
         torch.testing.assert_close((old - new)[clear], 0.1 * gradient.sign()[clear], rtol=1e-2, atol=0)
 
@@ -114,7 +120,73 @@ def test_a_run_measures_each_structure_and_the_means(graph: KnowledgeGraph, tmp_
     trainer.fit()
     measured = trainer.finish()["queries"]
     assert measured["protocol"]["queries"] == "drawn from the test triples"
-    assert {"1p", "pni", "mean_epfo", "mean_negation"} <= set(measured["test"])
+    assert measured["protocol"]["answers_at_most"] == 10_000
+    assert measured["protocol"]["skipped"] == {}
+    assert {*STRUCTURES, "mean_epfo", "mean_negation"} == set(measured["test"])
+
+
+def test_structures_that_are_not_ranked_are_named_with_the_reason(graph: KnowledgeGraph) -> None:
+    measured = make_task(graph, "gqe").measure()["queries"]
+    assert [*measured["test"], *measured["protocol"]["skipped"]] == [
+        *WITHOUT_NEGATION.split(),
+        "mean_epfo",
+        *(name for name in STRUCTURES if STRUCTURES[name].negated),
+    ]
+    assert measured["protocol"]["skipped"]["pni"].startswith("GQE has no negations, which queries of the structure pni")
+
+
+#: Two entities and an edge, and another edge of each split apart: whatever can be drawn has one hop.
+APART = KnowledgeGraph.from_triples([(0, 0, 1)], [(2, 1, 3)], [(4, 1, 5)], num_entities=6, num_relations=2)
+
+
+def test_structures_that_cannot_be_drawn_are_named_with_the_reason() -> None:
+    task = QueryTask(APART, GQE(2, dim=4), sampler=QuerySampler(APART, SamplerOptions(negatives=3)))
+    assert "1p/mrr" in task.validate()
+    measured = task.measure()["queries"]
+    assert {"1p", "2u"} <= set(measured["test"])
+    assert measured["protocol"]["skipped"]["2p"].startswith("it cannot be drawn from this graph: 0 of ")
+
+
+def test_a_run_without_any_queries_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out, "MOST_ANSWERS", 0)
+    task = QueryTask(APART, TransE(2, dim=4), sampler=QuerySampler(APART, SamplerOptions(negatives=3)))
+    assert task.validate() == {}
+    measured = task.measure()
+    assert set(measured["queries"]) == {"protocol"}
+    assert list(measured["queries"]["protocol"]["skipped"]) == list(STRUCTURES)
+    asked = questions(APART, task.model, "test")
+    with pytest.raises(
+        GraphkitError, match=r"there are no test queries to rank: 1p: none of [\d,]+ queries that were drawn"
+    ):
+        asked.measure(task.model, task.table)
+
+
+def test_training_triples_ask_nothing(graph: KnowledgeGraph) -> None:
+    with pytest.raises(GraphkitError) as error:
+        questions(graph, TransE(4, dim=4), "train")
+    assert str(error.value) == (
+        "the train triples make no answer hard, so that no queries rank them; name valid or test"
+    )
+    alone = random_graph(40, 4, 200)
+    task = make_task(alone, "gqe")
+    with pytest.raises(GraphkitError) as error:
+        questions(alone, task.model, "test").measure(task.model, task.table)
+    assert str(error.value) == (
+        "there are no test queries to rank: the graph has no test triples; import it with a test file or a split"
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_without_a_sampler_a_task_trains_on_the_default_structures(graph: KnowledgeGraph, model: str) -> None:
+    built: Model = MODELS[model]()
+    task = QueryTask(graph, built, seed=3)
+    assert task.sampler.options == SamplerOptions(
+        structures=QueryTask.default_structures(built), batch_size=256, mode="shared", negatives=40, seed=3
+    )
+    assert {segment.structure.name for segment in next(task.sampler).segments} == set(
+        QueryTask.default_structures(built).split()
+    )
+    assert np.isfinite(run_steps(task, 2)).all()
 
 
 def test_validation_of_untrained_models_is_what_evaluation_says(graph: KnowledgeGraph) -> None:
@@ -145,6 +217,14 @@ def test_default_structures_are_those_that_the_model_is_usually_trained_on(model
     assert QueryTask.default_structures(model) == structures
 
 
+def test_a_task_may_choose_structures_or_leave_it() -> None:
+    config = {"task": {"_target_": "graphkit.training.QueryTask"}}
+    assert isinstance(QueryTask, ChoosesStructures) and not isinstance(LinkTask, ChoosesStructures)
+    assert assembly._default_structures(config, TransE(2, dim=4)) == "1p 2p 3p"
+    config = {"task": {"_target_": "graphkit.training.LinkTask"}}
+    assert assembly._default_structures(config, TransE(2, dim=4)) == "1p"
+
+
 def test_structures_that_the_model_cannot_embed_are_refused_before_training(graph: KnowledgeGraph) -> None:
     sampler = QuerySampler(graph, SamplerOptions(structures="1p 2in", batch_size=4, negatives=3))
     with pytest.raises(GraphkitError) as error:
@@ -155,6 +235,25 @@ def test_structures_that_the_model_cannot_embed_are_refused_before_training(grap
     )
 
 
+def all_entities(graph: KnowledgeGraph, structures: str, **options: object) -> QueryTask:
+    sampling = SamplerOptions(structures=structures, batch_size=42, mode="none", negatives=0, seed=5)
+    return QueryTask(graph, MODELS["gqe"](), seed=3, sampler=QuerySampler(graph, sampling), **options)  # type: ignore[arg-type]
+
+
 def test_a_loss_without_negatives_is_refused(graph: KnowledgeGraph) -> None:
     with pytest.raises(GraphkitError, match="needs negatives and the sampler draws none"):
-        make_task(graph, "gqe", "none", loss=LogSigmoid())
+        all_entities(graph, "1p", loss=LogSigmoid())
+
+
+def test_the_loss_over_all_entities_falls(graph: KnowledgeGraph) -> None:
+    losses = run_steps(all_entities(graph, "1p", optimizer=Adam(lr=0.05)), 80)
+    assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[:5])
+
+
+def test_the_loss_over_all_entities_is_for_one_hop_alone(graph: KnowledgeGraph) -> None:
+    with pytest.raises(GraphkitError) as error:
+        all_entities(graph, "1p 2i 2p")
+    assert str(error.value) == (
+        "the sampler's mode none takes the loss over all entities, where the other answers of a query count as wrong, "
+        "and queries of the structure 2i may have many; choose sampler=shared"
+    )
