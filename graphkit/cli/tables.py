@@ -54,7 +54,7 @@ def print_queries(queries: dict[str, Any]) -> None:
     for split, measured in queries.items():
         if split == "protocol":
             continue
-        means = {"mean_epfo": "mean without negation", "mean_negation": "mean with negation"}
+        means = {"mean_epfo": "mean EPFO", "mean_negation": "mean negation"}
         structures = {name: row for name, row in measured.items() if name not in means}
         asked = sum(row["queries"] for row in structures.values())
         table = _metrics_table(f"{split}: {asked:,} queries, filtered ranks of their hard answers")

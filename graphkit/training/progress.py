@@ -62,7 +62,8 @@ class TrainingProgress:
         shown = "  ".join(
             f"{key} {value:,.0f}" if key == "samples_per_second" else f"{key} {value:.4f}"
             for key, value in entry.items()
-            if key not in _NOT_SHOWN and isinstance(value, float)
+            # Metrics of single structures (valid/2i/mrr) would fill a line of their own: they are in the run's log.
+            if key not in _NOT_SHOWN and isinstance(value, float) and key.count("/") < 2
         )
         if self._bar is not None:
             self._bar.update(self._task, status=shown)

@@ -119,7 +119,7 @@ def test_table_shows_structures_means_and_what_is_left_out(line: Line, runs: Pat
     assert "test: 15 queries, filtered ranks of their hard answers" in out
     rows = {words[1]: words for words in (row.split() for row in out.splitlines()) if len(words) > 2}
     assert {"1p", "2p", "2u", "mean"} <= set(rows) and not {"2i", "2in"} & set(rows)
-    assert "mean without negation" in out and "mean with negation" not in out
+    assert "mean EPFO" in out and "mean negation" not in out
     notes = out.splitlines()[-3:]
     assert notes[0] == (
         f"ranked against all {SIZE} entities but the answers; averaged over the hard answers of a query, then the "
