@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
+import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,50 @@ always idle; CPU times are of all threads. Code at: {revisions}.
 {commands}
 ```
 """
+
+
+def record(
+    described: str,
+    *,
+    measured: str,
+    table: Callable[[list[dict[str, Any]]], str],
+    page: Callable[[list[dict[str, Any]], str], str],
+    draw: Callable[[list[dict[str, Any]], Path], None],
+) -> int:
+    """Reads the runs that the command line names, and writes or prints their record.
+
+    Args:
+        described: what the script does, for its help.
+        measured: the key of ``metrics.json`` that it is about.
+        table: of the runs, for the terminal.
+        page: of the runs, with the name of the picture.
+        draw: draws the picture.
+    """
+    parser = argparse.ArgumentParser(description=described.split("\n", maxsplit=1)[0])
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs")
+    parser.add_argument("--out", metavar="NAME", help="write NAME.md and NAME.svg")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args()
+    try:
+        runs = [read(folder) for folder in options.runs]
+        for run in runs:
+            if measured not in run:
+                raise GraphkitError(
+                    f"{run['name']} has no {measured!r} in its metrics.json; give a run of another task"
+                )
+    except GraphkitError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps({run["name"]: {key: run[key] for key in (measured, "train", "curve")} for run in runs}))
+        return 0
+    if options.out is None:
+        print(table(runs))
+        return 0
+    out = Path(options.out)
+    draw(runs, out.with_suffix(".svg"))
+    out.with_suffix(".md").write_text(page(runs, out.with_suffix(".svg").name), encoding="utf-8")
+    return 0
 
 
 def _revision(run: dict[str, Any]) -> str:

@@ -8,15 +8,11 @@ writes NAME.md and NAME.svg; ``--json`` prints the figures as one JSON object in
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from finished_runs import costs, head, read
-
-from graphkit.errors import GraphkitError
+from finished_runs import costs, head, record
 
 _METRICS = ("mrr", "hits@1", "hits@3", "hits@10")
 
@@ -67,29 +63,5 @@ def draw(runs: list[dict[str, Any]], out: Path) -> None:
     figure.savefig(out, metadata={"Date": None})
 
 
-def main() -> int:
-    """Reads the runs and writes or prints their record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs")
-    parser.add_argument("--out", metavar="NAME", help="write NAME.md and NAME.svg")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args()
-    try:
-        runs = [read(folder) for folder in options.runs]
-    except GraphkitError as error:
-        print(f"link_prediction: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps({run["name"]: {key: run[key] for key in ("test", "train", "curve")} for run in runs}))
-        return 0
-    if options.out is None:
-        print(table(runs))
-        return 0
-    out = Path(options.out)
-    draw(runs, out.with_suffix(".svg"))
-    out.with_suffix(".md").write_text(page(runs, out.with_suffix(".svg").name), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(record(__doc__ or "", measured="test", table=table, page=page, draw=draw))

@@ -8,15 +8,11 @@ writes NAME.md and NAME.svg; ``--json`` prints the figures as one JSON object in
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from finished_runs import costs, head, read
-
-from graphkit.errors import GraphkitError
+from finished_runs import costs, head, record
 
 _MEANS = {"mean_epfo": "mean", "mean_negation": "mean, negation"}
 
@@ -49,7 +45,7 @@ def page(runs: list[dict[str, Any]], picture: str) -> str:
     """Returns the Markdown page of the runs."""
     protocol = runs[0]["queries"]["protocol"]
     said = (
-        f"Test queries of {protocol['queries']}: each hard answer is\nranked against all {protocol['entities']:,} "
+        f"Test queries: {protocol['queries']}. Each hard answer is\nranked against all {protocol['entities']:,} "
         "entities but the answers, averaged over the hard answers of a query, then\nthe queries of a structure, then "
         "the structures; ties at the mean rank."
     )
@@ -87,32 +83,5 @@ def draw(runs: list[dict[str, Any]], out: Path) -> None:
     figure.savefig(out, metadata={"Date": None})
 
 
-def main() -> int:
-    """Reads the runs and writes or prints their record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs")
-    parser.add_argument("--out", metavar="NAME", help="write NAME.md and NAME.svg")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args()
-    try:
-        runs = [read(folder) for folder in options.runs]
-        for run in runs:
-            if "queries" not in run:
-                raise GraphkitError(f"{run['name']} is no run of the task queries; give one of task=queries")
-    except GraphkitError as error:
-        print(f"query_embedding: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps({run["name"]: {key: run[key] for key in ("queries", "train", "curve")} for run in runs}))
-        return 0
-    if options.out is None:
-        print(table(runs, "hits@3"))
-        return 0
-    out = Path(options.out)
-    draw(runs, out.with_suffix(".svg"))
-    out.with_suffix(".md").write_text(page(runs, out.with_suffix(".svg").name), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(record(__doc__ or "", measured="queries", table=lambda runs: table(runs, "hits@3"), page=page, draw=draw))

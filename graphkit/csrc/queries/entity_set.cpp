@@ -5,9 +5,10 @@
 namespace graphkit {
 namespace {
 
-// Searching the longer list for each entity of the shorter one beats marking it beyond this ratio of lengths.
+// Both are estimates from the number of operations, not measured. The longer list is searched for each entity of the
+// shorter one beyond this ratio of lengths, and marked below it.
 constexpr std::size_t kSearchFrom = 16;
-// From a share of 1 in so many entities on, reading all marks in order beats sorting.
+// From a share of 1 in so many entities on, all marks are read in order instead of sorting.
 constexpr std::uint64_t kDrainFrom = 512;
 
 struct Parts {

@@ -5,9 +5,10 @@
 namespace graphkit {
 namespace {
 
-constexpr std::size_t kCompareUpTo = 8;   // answers: comparing with each of them needs no table and no branch
-constexpr std::size_t kSearchFrom = 4;    // answers a test: a binary search beats marking them all
-constexpr std::size_t kSharedSearch = 8;  // answers a candidate: looking for the candidates beats reading all answers
+// Estimates from the number of operations, not measured.
+constexpr std::size_t kCompareUpTo = 8;   // answers that are compared with one by one
+constexpr std::size_t kSearchFrom = 4;    // answers a test, from which they are searched rather than marked
+constexpr std::size_t kSharedSearch = 8;  // answers a candidate, from which candidates are looked for among them
 
 }  // namespace
 
