@@ -42,6 +42,7 @@ class QueryStream:
         mode: int,
         answers: int,
         backtracking: bool,
+        expansion_limit: int,
         attempts: int,
         seed: int,
         threads: int,
@@ -50,4 +51,6 @@ class QueryStream:
     ) -> None: ...
     def next(
         self,
-    ) -> tuple[int, Ids, Ids, Ids, Ids, NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int]: ...
+    ) -> tuple[
+        int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
+    ]: ...

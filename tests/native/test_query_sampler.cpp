@@ -122,6 +122,7 @@ void are_equal(const QueryBatch& one, const QueryBatch& other) {
     CHECK_EQ(one.rows, other.rows);
     CHECK_EQ(one.positives, other.positives);
     CHECK_EQ(one.counts, other.counts);
+    CHECK_EQ(one.counted, other.counted);
     CHECK_EQ(one.log_probs, other.log_probs);
     CHECK_EQ(one.candidates, other.candidates);
     CHECK_EQ(one.mask, other.mask);
@@ -146,9 +147,10 @@ void is_sound(const Drawn& graph, const std::vector<std::string>& names, const Q
         for (std::int64_t i = 0; i < batch.sizes[segment]; ++i, ++lane, place += width_of(code)) {
             const Set known = answers(graph, code, batch.rows.data() + place);
             CHECK(known.contains(batch.positives[lane]));
-            CHECK_EQ(batch.counts[lane], known.size());
+            CHECK_EQ(batch.counts[lane], batch.counted[lane] ? known.size() : options.expansion_limit);
             CHECK(batch.log_probs[lane] <= 0);
-            CHECK(names[segment] == "1p" || known.size() < graph.entities);
+            if (names[segment] != "1p" && (batch.counted[lane] || options.mode != Negatives::kNone))
+                CHECK(known.size() < graph.entities);
             for (std::uint64_t k = 0; k < width; ++k) {
                 const std::int64_t candidate = batch.candidates[options.mode == Negatives::kOwn ? lane * width + k : k];
                 const bool answer = known.contains(candidate);
@@ -230,18 +232,20 @@ TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
     for (unsigned seed = 0; seed < 8; ++seed) {
         const Drawn graph = draw_graph(12 + seed, 2, 30, seed);
         for (const Negatives mode : {Negatives::kNone, Negatives::kOwn, Negatives::kShared})
-            for (const std::uint64_t size : {5, 40}) {  // less than a query of each structure, and more
-                const QueryOptions options{.batch_size = size,
-                                           .negatives = 9,
-                                           .mode = mode,
-                                           .answers = seed % 2 ? AnswerDraw::kDegree : AnswerDraw::kUniform,
-                                           .backtracking = seed % 4 < 2,
-                                           .attempts = 100'000,
-                                           .seed = seed};
-                const QueryBatch batch = fill(graph, sampling(graph, names, options), seed);
-                CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
-                is_sound(graph, names, options, batch);
-            }
+            for (const std::uint64_t size : {5, 40})  // less than a query of each structure, and more
+                for (const std::uint64_t limit : {0, 3, 1000}) {
+                    const QueryOptions options{.batch_size = size,
+                                               .negatives = 9,
+                                               .mode = mode,
+                                               .answers = seed % 2 ? AnswerDraw::kDegree : AnswerDraw::kUniform,
+                                               .backtracking = seed % 4 < 2,
+                                               .expansion_limit = limit,
+                                               .attempts = 100'000,
+                                               .seed = seed};
+                    const QueryBatch batch = fill(graph, sampling(graph, names, options), seed);
+                    CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
+                    is_sound(graph, names, options, batch);
+                }
     }
 }
 
