@@ -93,6 +93,7 @@ struct BlockSpace {
     std::vector<std::uint32_t> chosen;  // lanes
     std::vector<LookUp> look_ups;
     std::vector<Part> parts;
+    std::vector<std::uint64_t> found;  // runs of look-ups
     std::vector<std::span<const Entity>> runs;
     std::vector<Asked> asked;
     std::vector<std::uint8_t> held;
@@ -213,18 +214,23 @@ class BlockAnswers {
         space_.parts.clear();
     }
 
-    // The run of each look-up; what a step reads is fetched some look-ups before.
-    void find_runs(std::span<const BlockSpace::LookUp> look_ups, std::vector<std::span<const Entity>>& runs) const {
+    // The run of each look-up: four steps, of which each fetches what the next one reads.
+    void find_runs(std::span<const BlockSpace::LookUp> look_ups, std::vector<std::span<const Entity>>& runs) {
         const std::size_t count = look_ups.size();
         runs.resize(count);
-        for (std::size_t i = 0; i < std::min(2 * kAhead, count); ++i)
-            __builtin_prefetch(&graph_.entity_runs[look_ups[i].entity]);
-        for (std::size_t i = 0; i < std::min(kAhead, count); ++i) graph_.prefetch_runs(look_ups[i].entity);
-        for (std::size_t i = 0; i < count; ++i) {
-            if (i + 2 * kAhead < count) __builtin_prefetch(&graph_.entity_runs[look_ups[i + 2 * kAhead].entity]);
-            if (i + kAhead < count) graph_.prefetch_runs(look_ups[i + kAhead].entity);
-            runs[i] = graph_.neighbors(look_ups[i].entity, look_ups[i].relation);
-            __builtin_prefetch(runs[i].data());
+        space_.found.resize(count);
+        for (std::size_t i = 0; i < count + 3 * kAhead; ++i) {
+            if (i < count) __builtin_prefetch(&graph_.entity_runs[look_ups[i].entity]);
+            if (const std::size_t k = i - kAhead; k < count)
+                __builtin_prefetch(graph_.run_relations.data() + graph_.entity_runs[look_ups[k].entity]);
+            if (const std::size_t k = i - 2 * kAhead; k < count) {
+                space_.found[k] = graph_.find_run(look_ups[k].entity, look_ups[k].relation);
+                if (space_.found[k] != graph_.kNoRun) __builtin_prefetch(&graph_.run_starts[space_.found[k]]);
+            }
+            if (const std::size_t k = i - 3 * kAhead; k < count) {
+                runs[k] = space_.found[k] == graph_.kNoRun ? std::span<const Entity>() : graph_.run(space_.found[k]);
+                __builtin_prefetch(runs[k].data());
+            }
         }
     }
 
