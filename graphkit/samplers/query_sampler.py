@@ -149,8 +149,8 @@ class QuerySampler:
     which lists and counts their answers. Where that would lead through a hub, entities are tested backwards instead,
     one by one, and the answers are not counted (`QueryBatch.counted`). A step along a relation is listed when it leads
     from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges; an
-    intersection, when all of its branches are listed, or one with at most as many entities; a union, when all of its
-    branches are, with at most as many entities together. A query that most candidates answer is listed after all.
+    intersection, when a branch is listed with at most as many entities; a union, when all of its branches are, with at
+    most as many together. A query that most candidates answer is listed after all.
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _MASK64 = 2**64 - 1
 #: Lanes that belong to a batch as a whole, and to the order of an epoch.
 BATCH_LANE = 0xFFFFFFFF
 EPOCH_LANE = 0xFFFFFFFE
-#: Draws of one negative in a row that are answers, before all answers of a query are listed after all.
+#: Rounds in which negatives that are answers are drawn again, before all answers of a query are listed after all.
 PATIENCE = 64
 
 
@@ -183,7 +184,7 @@ class _Source:
         epoch, place = divmod(position, len(self.edges))
         head, relation, tail = self.edges[permute(place, len(self.edges), self.options.seed, epoch)]
         answers = frozenset(t for h, r, t in self.edges if (h, r) == (head, relation))
-        own = self._own(answers, random)
+        own, _ = self._negatives(answers, True, random)
         return _Drawn([head, relation], tail, answers, True, -math.log(len(self.edges)), own)
 
     def query(self, structure: Structure, random: LaneRandom, outcomes: Counter[str]) -> _Drawn:
@@ -229,49 +230,33 @@ class _Source:
                 edges = sum(r == node.relation and h in sources for h, r, _ in self.edges)
                 small = len(sources) <= 1 or max(len(sources), edges) <= limit
                 return small and self._is_listed(node.operand)
-            case Intersection():
-                listed = [branch for branch in node.branches if self._is_listed(branch)]
-                small = any(not is_complement(branch) and len(self._evaluate(branch)) <= limit for branch in listed)
-                return small or len(listed) == len(node.branches)
-            case Union():
-                small = sum(len(self._evaluate(branch)) for branch in node.branches) <= limit
-                return (small or is_complement(node)) and all(map(self._is_listed, node.branches))
+            case Intersection() if not is_complement(node):
+                plain = [branch for branch in node.branches if not is_complement(branch)]
+                return any(len(self._evaluate(branch)) <= limit and self._is_listed(branch) for branch in plain)
+            case Intersection() | Union():
+                # Of a complement those entities count that it lacks.
+                inner = [Negation(branch) if is_complement(branch) else branch for branch in node.branches]
+                small = sum(len(self._evaluate(branch)) for branch in inner) <= limit
+                return small and all(map(self._is_listed, node.branches))
 
     def _negatives(self, answers: frozenset[int], counted: bool, random: LaneRandom) -> tuple[list[int], bool]:
         """Returns negatives for a query of its own, and whether its answers had to be listed after all for them."""
-        if counted or self.options.mode == "none":
-            return self._own(answers, random), False
-        if self.options.mode == "shared":
-            return [], answers.issuperset(self.shared)
-        numbers = SplitMix(random.next())
-        own = [numbers.below(len(self.entities)) for _ in range(self.options.negatives)]
-        after_all = False
-        for k in range(len(own)):
-            rejected = 0
-            while own[k] in answers:
-                after_all = after_all or rejected == PATIENCE
-                if after_all and 2 * len(answers) > len(self.entities):
-                    return own[:k] + self._ranks(answers, numbers, len(own) - k), True
-                own[k] = numbers.below(len(self.entities))
-                rejected += 1
-        return own, after_all
-
-    def _own(self, answers: frozenset[int], random: LaneRandom) -> list[int]:
-        """Draws entities, again where they are answers, unless most are; then ranks among the non-answers."""
         if self.options.mode != "own":
-            return []
+            return [], not counted and self.options.mode == "shared" and answers.issuperset(self.shared)
+        size = len(self.entities)
         numbers = SplitMix(random.next())
-        if 2 * len(answers) > len(self.entities):
-            return self._ranks(answers, numbers, self.options.negatives)
-        own = [numbers.below(len(self.entities)) for _ in range(self.options.negatives)]
-        for k in range(len(own)):
-            while own[k] in answers:
-                own[k] = numbers.below(len(self.entities))
-        return own
-
-    def _ranks(self, answers: frozenset[int], numbers: SplitMix, count: int) -> list[int]:
-        rest = [entity for entity in sorted(self.entities) if entity not in answers]
-        return [rest[numbers.below(len(rest))] for _ in range(count)] if rest else [0] * count
+        own = [numbers.below(size) for _ in range(self.options.negatives)]
+        rest = sorted(self.entities - answers)
+        after_all = False
+        for tries in count():
+            hits = [k for k in range(len(own)) if own[k] in answers]
+            after_all = after_all or (not counted and tries == PATIENCE and bool(hits))
+            by_rank = (counted or after_all) and 2 * len(rest) < size
+            for k in hits:
+                own[k] = (rest[numbers.below(len(rest))] if rest else 0) if by_rank else numbers.below(size)
+            if by_rank or not hits:
+                return own, after_all
+        raise AssertionError
 
 
 class _Walk:

@@ -5,11 +5,12 @@
 // entity is in a set that is not listed is decided backwards, from the entity to the sets that are.
 //
 // Which sets are listed is a rule of sizes, and no matter of the way that is taken:
+//   - an anchor always, and a complement when what it negates is,
 //   - a projection, when its operand is one entity, or when it leads from at most `limit` listed entities along at most
 //     `limit` edges,
-//   - an intersection, when all of its operands are listed, or one that is no complement with at most `limit` entities,
-//   - a union, when all of its operands are listed, with at most `limit` entities together or a complement among them,
-//   - an anchor always, and a complement when what it negates is.
+//   - an intersection, when a branch that is no complement is listed with at most `limit` entities,
+//   - a union, and an intersection of complements alone, when all branches are listed with at most `limit` entities
+//     together, where of a complement those are counted that it lacks.
 #pragma once
 
 #include <algorithm>
@@ -241,17 +242,21 @@ class BlockAnswers {
         known(i, lane).complement = !known(i, lane).complement;
     }
 
-    void unite(std::uint32_t i, std::uint32_t lane) {
+    // The operands of a node, if all are listed with at most `limit` entities together; else none.
+    std::span<EntitySet> small_operands(std::uint32_t i, std::uint32_t lane) {
         space_.operands.clear();
         std::uint64_t size = 0;
-        bool complement = false;
         for (const std::uint32_t operand : plan_.nodes[i].operands) {
-            if (!listed(operand, lane)) return;
+            if (!listed(operand, lane)) return {};
             space_.operands.push_back(known(operand, lane));
-            size += space_.operands.back().entities.size();
-            complement |= space_.operands.back().complement;
+            size += known(operand, lane).entities.size();
         }
-        if (size <= limit_ || complement) set(i, lane, space_.sets.unite(space_.operands));
+        return size <= limit_ ? std::span(space_.operands) : std::span<EntitySet>();
+    }
+
+    void unite(std::uint32_t i, std::uint32_t lane) {
+        const auto operands = small_operands(i, lane);
+        if (!operands.empty()) set(i, lane, space_.sets.unite(operands));
     }
 
     // Entities of the smallest operand that is listed and no complement.
@@ -270,13 +275,17 @@ class BlockAnswers {
         for (const std::uint32_t operand : operands) take_up(i, operand, some);
         space_.asked.clear();
         for (const std::uint32_t lane : some) {
+            if (plan_.nodes[i].complement) {
+                const auto small = small_operands(i, lane);
+                if (!small.empty()) set(i, lane, space_.sets.intersect(small));
+                continue;
+            }
+            if (smallest(i, lane) > limit_) continue;
             space_.operands.clear();
             for (const std::uint32_t operand : operands)
                 if (listed(operand, lane)) space_.operands.push_back(known(operand, lane));
-            const bool all = space_.operands.size() == operands.size();
-            if (!all && smallest(i, lane) > limit_) continue;
             set(i, lane, space_.sets.intersect(space_.operands));
-            if (all) continue;
+            if (space_.operands.size() == operands.size()) continue;
             for (const Entity x : known(i, lane).entities) space_.asked.push_back({x, lane});
         }
         if (space_.asked.empty()) return;

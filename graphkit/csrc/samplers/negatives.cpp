@@ -20,27 +20,6 @@ bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members)
     return found != 0;
 }
 
-void draw_ranks(const EntitySet& answers, std::uint64_t num_entities, SplitMix& numbers, SetSpace& sets,
-                std::span<std::int64_t> row) {
-    const auto sorted = sets.sort(answers).entities;
-    for (std::int64_t& negative : row)
-        negative = static_cast<std::int64_t>(non_answer(sorted, numbers.below(num_entities - sorted.size())));
-}
-
-void draw_own(const EntitySet& answers, std::uint64_t num_entities, const MemberTest& is_answer, SplitMix& numbers,
-              SetSpace& sets, std::span<std::int64_t> row) {
-    const std::uint64_t non_answers = num_entities - answers.entities.size();
-    if (non_answers == 0) {
-        std::fill(row.begin(), row.end(), 0);
-    } else if (2 * non_answers < num_entities) {
-        draw_ranks(answers, num_entities, numbers, sets, row);
-    } else {
-        numbers.fill_below(num_entities, row);
-        const auto compared = is_answer.compared();
-        if (compared.empty() || has_any(row, compared)) redraw(is_answer, num_entities, numbers, row);
-    }
-}
-
 void SharedCandidates::draw(LaneRandom random, std::span<std::int64_t> list) {
     marks_.prepare();
     marks_.clear_all(entities_);

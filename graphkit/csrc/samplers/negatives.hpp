@@ -1,4 +1,4 @@
-// Entities that are no answers: drawn exactly for each query, or shared by a batch and masked.
+// What negatives are drawn with, and the candidates that a batch shares.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,6 @@
 
 #include "graph/index.hpp"
 #include "queries/entity_set.hpp"
-#include "queries/member_test.hpp"
 #include "samplers/philox.hpp"
 
 namespace graphkit {
@@ -28,23 +27,6 @@ inline std::uint64_t non_answer(std::span<const Entity> answers, std::uint64_t u
 
 // Whether any of `row` is one of `members`, which are compared one by one.
 bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members);
-
-// Draws those of `row` that are answers again, until they are none.
-template <class IsAnswer>
-void redraw(const IsAnswer& is_answer, std::uint64_t num_entities, SplitMix& numbers, std::span<std::int64_t> row) {
-    for (std::int64_t& negative : row)
-        while (is_answer(static_cast<Entity>(negative)))
-            negative = static_cast<std::int64_t>(numbers.below(num_entities));
-}
-
-// Fills `row` with entities drawn uniformly from the non-answers of a query: ranks among them are drawn.
-void draw_ranks(const EntitySet& answers, std::uint64_t num_entities, SplitMix& numbers, SetSpace& sets,
-                std::span<std::int64_t> row);
-
-// The same, with all answers known: entities are drawn, and drawn again where they are answers, unless most are; then
-// ranks. Rows without a non-answer are all 0.
-void draw_own(const EntitySet& answers, std::uint64_t num_entities, const MemberTest& is_answer, SplitMix& numbers,
-              SetSpace& sets, std::span<std::int64_t> row);
 
 // The candidates of a batch, drawn uniformly from all entities.
 class SharedCandidates {

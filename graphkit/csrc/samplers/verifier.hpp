@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "queries/block_answers.hpp"
 #include "queries/executor.hpp"
@@ -23,8 +26,16 @@ class Verifier {
         if (options_.mode == Negatives::kOwn) {
             const MemberTest is_answer(answers, 1 + options_.negatives, sets);
             if (refutable && !is_answer(positive)) return Outcome::kRefuted;
+            const auto row = this->row(lane);
             SplitMix numbers(random.next());
-            draw_own(answers, num_entities_, is_answer, numbers, sets, row(lane));
+            numbers.fill_below(num_entities_, row);
+            const auto compared = is_answer.compared();
+            if (compared.empty() || has_any(row, compared)) {
+                const auto keep = [&](Hits& hits) {
+                    std::erase_if(hits, [&](std::uint32_t k) { return !is_answer(static_cast<Entity>(row[k])); });
+                };
+                redraw(row, numbers, answers, sets, keep, [&] { return answers; });
+            }
             std::ranges::fill(mask(lane), answers.entities.size() < num_entities_);
         } else {
             if (refutable && !MemberTest(answers, 1, sets)(positive)) return Outcome::kRefuted;
@@ -44,8 +55,9 @@ class Verifier {
     }
 
   private:
-    // Draws of one negative in a row that are answers, before all answers are listed after all.
+    // Rounds in which negatives that are answers are drawn again, before all answers are listed after all.
     static constexpr int kPatience = 64;
+    using Hits = std::vector<std::uint32_t>;  // places of a row
 
     // A query whose answers are not listed: they are tested one by one.
     template <class Answers>
@@ -54,8 +66,12 @@ class Verifier {
         if (answers.refutable() && !test(answers, place, std::span(&positive, 1))[0]) return Outcome::kRefuted;
         std::uint64_t known = 0;  // answers, when they were listed after all
         if (options_.mode == Negatives::kOwn) {
+            const auto row = this->row(lane);
             SplitMix numbers(random.next());
-            known = draw_untold(answers, place, numbers, row(lane));
+            numbers.fill_below(num_entities_, row);
+            const auto keep = [&](Hits& hits) { keep_answers(answers, place, row, hits); };
+            const auto list = [&] { return answers.list_all(place, space_.all_answers); };
+            known = redraw(row, numbers, std::nullopt, space_.all_answers.sets, keep, list);
             std::ranges::fill(mask(lane), 1);
         } else if (options_.mode == Negatives::kShared) {
             const auto held = test(answers, place, space_.shared.entities());
@@ -90,37 +106,50 @@ class Verifier {
         return space_.held;
     }
 
-    // Fills `row` with non-answers, as draw_own does, and returns the number of answers where all had to be listed.
-    template <class Answers>
-    std::uint64_t draw_untold(Answers& answers, std::uint32_t place, SplitMix& numbers, std::span<std::int64_t> row) {
-        numbers.fill_below(num_entities_, row);
-        const auto held = test(answers, place, row);
-        space_.hits.clear();
-        for (std::uint32_t k = 0; k < held.size(); ++k)
-            if (held[k]) space_.hits.push_back(k);
-        for (const std::uint32_t k : space_.hits) {
-            int patience = kPatience;
-            do {
-                if (patience-- == 0) {
-                    const EntitySet all = answers.list_all(place, space_.all_answers);
-                    go_on(all, numbers, row.subspan(k));
-                    return all.entities.size();
-                }
-                row[k] = static_cast<std::int64_t>(numbers.below(num_entities_));
-            } while (test(answers, place, row.subspan(k, 1))[0]);
+    // Draws those entities of a row that are answers again, round by round; or by their rank among those that are none,
+    // when it is known that most are answers. `keep` drops the places of other entities, and `list` lists all answers.
+    // Returns how many there are, if they had to be listed.
+    template <class Keep, class List>
+    std::uint64_t redraw(std::span<std::int64_t> row, SplitMix& numbers, std::optional<EntitySet> known, SetSpace& sets,
+                         Keep keep, List list) {
+        Hits& hits = space_.hits;
+        hits.resize(row.size());
+        std::iota(hits.begin(), hits.end(), 0U);
+        keep(hits);
+        std::uint64_t listed = 0;
+        for (int round = 0; !hits.empty(); ++round) {
+            if (!known && round == kPatience) {
+                known = list();
+                listed = known->entities.size();
+            }
+            if (known && 2 * known->entities.size() > num_entities_) {
+                rank(row, sets.sort(*known).entities, numbers);
+                break;
+            }
+            for (const std::uint32_t k : hits) row[k] = static_cast<std::int64_t>(numbers.below(num_entities_));
+            keep(hits);
         }
-        return 0;
+        return listed;
     }
 
-    // Draws those of `row` that are answers again, or all of them by rank where most entities are answers.
-    void go_on(const EntitySet& all, SplitMix& numbers, std::span<std::int64_t> row) {
-        SetSpace& sets = space_.all_answers.sets;
-        const std::uint64_t non_answers = num_entities_ - all.entities.size();
-        if (2 * non_answers < num_entities_) {
-            if (non_answers > 0) draw_ranks(all, num_entities_, numbers, sets, row);
-        } else {
-            redraw(MemberTest(all, row.size(), sets), num_entities_, numbers, row);
-        }
+    // Draws ranks among the entities that are no answers for the hits of a row; 0 where there are none.
+    void rank(std::span<std::int64_t> row, std::span<const Entity> answers, SplitMix& numbers) {
+        const std::uint64_t others = num_entities_ - answers.size();
+        for (const std::uint32_t k : space_.hits)
+            row[k] = others == 0 ? 0 : static_cast<std::int64_t>(non_answer(answers, numbers.below(others)));
+    }
+
+    // Drops the hits of a row that are no answers.
+    template <class Answers>
+    void keep_answers(Answers& answers, std::uint32_t place, std::span<const std::int64_t> row, Hits& hits) {
+        space_.asked.clear();
+        for (const std::uint32_t k : hits) space_.asked.push_back({static_cast<Entity>(row[k]), place});
+        space_.held.resize(hits.size());
+        answers.test(space_.asked, space_.held);
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < hits.size(); ++i)
+            if (space_.held[i]) hits[kept++] = hits[i];
+        hits.resize(kept);
     }
 
     const QueryOptions& options_;

@@ -13,7 +13,7 @@ bool Walk::negates_twice(std::uint32_t node) const {
 
 // Adds the steps below a node whose entity is in `slot`: a node comes before its operands.
 void Walk::compile(std::uint32_t node, std::uint32_t slot) {
-    const auto& [operation, column, operands] = nodes_[node];
+    const auto& [operation, column, operands, _] = nodes_[node];
     switch (operation) {
         case Operation::kAnchor:
             steps_.push_back({.operation = WalkOperation::kAnchor, .from = slot, .column = column});
@@ -64,7 +64,7 @@ void Walk::note_siblings(const std::vector<std::uint32_t>& branches) {
 
 // Notes the relations that lead to `node` as followed by the one in column `outer`.
 void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
-    const auto& [operation, column, operands] = nodes_[node];
+    const auto& [operation, column, operands, _] = nodes_[node];
     switch (operation) {
         case Operation::kProject:
             successions_.first.push_back(column);
@@ -84,7 +84,7 @@ void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
 
 // The operations of a subtree in post-order, and the columns that it reads.
 void Walk::describe(std::uint32_t node, std::vector<std::uint64_t>& shape, std::vector<std::uint32_t>& columns) const {
-    const auto& [operation, column, operands] = nodes_[node];
+    const auto& [operation, column, operands, _] = nodes_[node];
     for (const std::uint32_t operand : operands) describe(operand, shape, columns);
     shape.push_back(static_cast<std::uint64_t>(operation));
     shape.push_back(operands.size());
