@@ -212,15 +212,16 @@ def test_finished_run_is_measured_again_and_may_go_on(kg: Path, tmp_path: Path) 
 
 
 def test_interrupted_synth_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a large build: the progress callback says when."""
+    """Ctrl-C when the first block of many has been added."""
     program = (
         "import os, signal, sys\n"
         "from graphkit.graph import StoreBuilder\n"
         "from graphkit.cli.main import main\n"
-        "add = StoreBuilder.add\n"
+        "add, once = StoreBuilder.add, {'key': True}\n"
         "def add_and_interrupt(self, triples):\n"
         "    add(self, triples)\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    if once.pop('key', False):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         "StoreBuilder.add = add_and_interrupt\n"
         "main(['data', 'synth', *sys.argv[1:]])\n"
     )
