@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from graphkit import _native
 from graphkit.atomic import new_folder, require_new, write_error
 from graphkit.errors import GraphkitError
+from graphkit.graph.columns import Triples, three_columns
 from graphkit.graph.edge_index import Ids, offset_dtype, relation_dtype, require_ids, require_size
 from graphkit.graph.store import array_entry, write_header
 
@@ -91,23 +92,31 @@ class StoreBuilder:
     ) -> None:
         self.close()
 
-    def add(self, triples: ArrayLike) -> None:
+    def add(self, triples: Triples) -> None:
         """Takes a block of training triples; several threads may call it.
 
         Args:
-            triples: int64[M, 3] of (head, raw relation, tail), in any order; duplicates are counted and dropped.
+            triples: integer ids of (head, raw relation, tail), in any order: an array [M, 3], an Arrow table or pandas
+                frame whose first three columns they are, or an iterable of 3-tuples. Duplicates are counted and
+                dropped.
 
         Raises:
-            GraphkitError: an id is out of range, and nothing of the block is taken; or the disk is full.
+            GraphkitError: a wrong shape or type, or an id out of range, and nothing of the block is taken; or the disk
+                is full, and the builder is closed.
         """
-        rows: Ids = np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3)
+        table = three_columns(triples, "train")
+        if table.dtype.kind not in "iu":
+            raise GraphkitError(f"the train triples hold labels such as {table[0, 0]!r}; number them from 0 first")
+        rows: Ids = np.ascontiguousarray(table, dtype=np.int64)
         with self._lock:
+            self._require_open()
             try:
                 self._sorter.add(rows)
             except IndexError:
                 require_ids(rows, self.num_entities, self.num_relations, "train", first_row=self._added)
                 raise
             except OSError as error:
+                self._spill.close()
                 raise write_error(self.folder, error) from error
             self._added += len(rows)
 
@@ -120,6 +129,7 @@ class StoreBuilder:
         Raises:
             GraphkitError: nothing was added, or the folder cannot be written (disk full, permissions).
         """
+        self._require_open()
         if self._added == 0:
             raise GraphkitError("the training split has no triples; a graph needs at least one")
         with self, new_folder(self.folder, overwrite=self._overwrite) as part, _IndexFiles(part, self) as files:
@@ -132,12 +142,17 @@ class StoreBuilder:
 
     def close(self) -> None:
         """Gives up what was added; the temporary file vanishes."""
-        self._spill.close()
+        with self._lock:  # a file with the same number may be opened next: no thread may still write to this one
+            self._spill.close()
 
     @property
     def num_added(self) -> int:
         """Triples added so far, duplicates included."""
         return self._added
+
+    def _require_open(self) -> None:
+        if self._spill.closed:
+            raise ValueError("the builder is closed")
 
     def _sorted(self, pieces: int) -> Iterator[_Piece]:
         """Yields the sorted pieces in order; others are sorted meanwhile."""

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import RawGraph, as_array, raw_graphs
 
-from graphkit import GraphkitError, KnowledgeGraph
+from graphkit import GraphkitError, KnowledgeGraph, _native
 from graphkit.graph import StoreBuilder, building, edge_index
 
 LARGE = 2**22
@@ -176,13 +176,52 @@ def test_overwrite_replaces_a_store(tmp_path: Path) -> None:
     assert KnowledgeGraph.open(tmp_path / "store").triples().tolist() == [[1, 0, 1]]
 
 
-@pytest.mark.parametrize("when", ["add", "finish"])
-def test_a_finished_builder_takes_no_more(tmp_path: Path, when: str) -> None:
+@pytest.mark.parametrize("end", [StoreBuilder.finish, StoreBuilder.close])
+def test_a_builder_that_has_ended_takes_no_more(tmp_path: Path, end: Callable[[StoreBuilder], object]) -> None:
     builder = StoreBuilder(tmp_path / "store", 2, 1)
     builder.add([(0, 0, 1)])
-    builder.finish()
-    with pytest.raises(ValueError, match="the sorter has finished"):
-        builder._sorter.finish() if when == "finish" else builder.add([(0, 0, 1)])
+    end(builder)
+    with pytest.raises(ValueError, match="the builder is closed"):
+        builder.add([(0, 0, 1)])
+    with pytest.raises(ValueError, match="the builder is closed"):
+        builder.finish()
+
+
+def test_a_native_sorter_refuses_what_would_read_out_of_bounds() -> None:
+    with tempfile.TemporaryFile() as file:
+        sorter = _native.EdgeSorter(file.fileno(), num_entities=2, num_relations=1, piece_edges=9)
+        sorter.add(as_array([(0, 0, 1)]))
+        with pytest.raises(IndexError, match="there is no such piece"):
+            sorter.piece(0)
+        assert sorter.finish() == 2
+        with pytest.raises(IndexError, match="there is no such piece"):
+            sorter.piece(2)
+        for call in (sorter.finish, lambda: sorter.add(as_array([(0, 0, 1)]))):
+            with pytest.raises(ValueError, match="the sorter has finished"):
+                call()
+        with pytest.raises(ValueError, match="is out of range"):
+            _native.EdgeSorter(file.fileno(), num_entities=0, num_relations=1, piece_edges=9)
+
+
+@pytest.mark.parametrize(
+    ("triples", "sentence"),
+    [
+        (
+            np.zeros((2, 2), int),
+            "the train triples have shape (2, 2), and (M, 3) with columns head, relation, tail is needed",
+        ),
+        (
+            np.zeros((2, 3)),
+            "the train triples hold 0.0 of type float; heads, relations and tails must all be integers or all be "
+            "strings",
+        ),
+        ([("Ann", "likes", "Bob")], "the train triples hold labels such as 'Ann'; number them from 0 first"),
+    ],
+)
+def test_what_is_no_block_of_ids_is_refused(tmp_path: Path, triples: object, sentence: str) -> None:
+    with StoreBuilder(tmp_path / "store", 2, 1) as builder, pytest.raises(GraphkitError) as error:
+        builder.add(triples)
+    assert str(error.value) == sentence
 
 
 # ------------------------------------------------------------------------------------------- nothing half-written
@@ -202,7 +241,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("rows", [10, 20_000], ids=["while finishing", "while adding"])
 def test_a_full_disk_leaves_nothing(tmp_path: Path, rows: int) -> None:
     with pytest.raises(GraphkitError) as error, StoreBuilder(tmp_path / "store", 3, 2) as builder:
-        builder.add([(0, 0, 1)] * rows)
+        builder.add(np.ones((rows, 3), int))
         assert rows == 10
         builder.finish()
     assert str(error.value) == (
