@@ -35,7 +35,7 @@ class StoreBuilder:
     The directed edges are spilled to a nameless temporary file beside the store, 8 bytes each (16 where head,
     relation and target do not fit) in buckets by head. A bucket of more than `piece_edges` is split again, so that
     neither the number of edges nor a hub's degree bounds the graph: memory holds 64 MiB of buffers (128 MiB of wide
-    keys) and `threads` + 1 pieces of at most 24 bytes an edge (40), some 0.4 GiB for two threads, beside what numpy
+    keys) and `threads` + 1 pieces of at most 24 bytes an edge (32), some 0.4 GiB for two threads, beside what numpy
     and Python take. The disk needs room for the temporary file, at least 16 bytes a triple, and the store.
 
     Args:

@@ -130,15 +130,23 @@ class KeySorter final : public EdgeSorter {
     SortedEdges piece(std::size_t number) const override {
         const Piece& piece = pieces_[number];
         const std::vector<Key> keys = sorted(piece.stored);
+        const auto starts_run = [&](std::size_t i) {
+            return i == 0 || keys[i] >> entity_bits_ != keys[i - 1] >> entity_bits_;
+        };
+        std::size_t runs = 0;  // counted first: arrays that grow take up to three times their size
+        for (std::size_t i = 0; i < keys.size(); ++i) runs += starts_run(i);
         SortedEdges out;
         out.dropped = piece.dropped;
+        out.run_heads.reserve(runs);
+        out.run_relations.reserve(runs);
+        out.run_starts.reserve(runs);
         out.targets.reserve(keys.size());
         for (std::size_t i = 0; i < keys.size(); ++i) {
             if (i > 0 && keys[i] == keys[i - 1]) {
                 ++out.dropped;
                 continue;
             }
-            if (i == 0 || keys[i] >> entity_bits_ != keys[i - 1] >> entity_bits_) {
+            if (starts_run(i)) {
                 const Key low_head = keys[i] >> (entity_bits_ + relation_bits_);
                 out.run_heads.push_back(static_cast<Entity>(piece.bucket << low_head_bits_ | low_head));
                 out.run_relations.push_back(
