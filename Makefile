@@ -36,7 +36,7 @@ NATIVE_TESTS := $(wildcard tests/native/test_*.cpp)
 DEMO_RUN := runs/demo
 DEMO_QUERIES_RUN := runs/demo-queries
 
-.PHONY: help demo test test-all sanitize sanitize-binaries lint types build wheel-test format clean
+.PHONY: help demo test test-all sanitize run-sanitized lint types build wheel-test format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -109,18 +109,20 @@ wheel-test: build ## Build the wheel, install it into an empty environment and u
 
 # The C++ tests need neither Python nor .venv. Each is linked with all Python-free sources of the extension.
 SANITIZE := build/sanitize
-SANITIZE_FLAGS := -std=c++20 -g -O1 -Wall -Wextra -Werror -pthread -fno-omit-frame-pointer \
-                  -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZERS := address,undefined
+SANITIZE_FLAGS = -std=c++20 -g -O1 -Wall -Wextra -Werror -pthread -fno-omit-frame-pointer \
+                 -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all
 SANITIZE_OBJECTS := $(PLAIN_SOURCES:%.cpp=$(SANITIZE)/%.o)
 SANITIZE_BINARIES := $(NATIVE_TESTS:%.cpp=$(SANITIZE)/%)
 
-sanitize: ## Run the C++ tests under the address and undefined-behaviour sanitizers
+sanitize: ## Run the C++ tests under the address, undefined-behaviour and thread sanitizers
 	@echo "== Sanitizers"
 	@test -n "$(NATIVE_TESTS)" || { echo "There is no tests/native/test_*.cpp to run." >&2; exit 2; }
-	@$(MAKE) --no-print-directory -j$(JOBS) sanitize-binaries
-	@for binary in $(SANITIZE_BINARIES); do echo "$$binary"; $$binary; done
+	@$(MAKE) --no-print-directory -j$(JOBS) run-sanitized
+	@$(MAKE) --no-print-directory -j$(JOBS) run-sanitized SANITIZE=build/sanitize-threads SANITIZERS=thread
 
-sanitize-binaries: $(SANITIZE_BINARIES)
+run-sanitized: $(SANITIZE_BINARIES)
+	@for binary in $^; do echo "$$binary"; $$binary; done
 
 $(SANITIZE)/%.o: %.cpp Makefile
 	@mkdir -p $(@D)

@@ -52,6 +52,7 @@ class QueryStream:
         mode: int,
         answers: int,
         backtracking: bool,
+        expansion_limit: int,
         attempts: int,
         seed: int,
         threads: int,
@@ -60,4 +61,6 @@ class QueryStream:
     ) -> None: ...
     def next(
         self,
-    ) -> tuple[int, Ids, Ids, Ids, Ids, NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int]: ...
+    ) -> tuple[
+        int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
+    ]: ...

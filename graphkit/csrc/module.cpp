@@ -265,11 +265,11 @@ nb::tuple execute_queries(const Index& index, Code code, Array<std::int64_t, -1,
 // Batches of queries, made ahead by native threads.
 class QueryStream {
   public:
-    QueryStream(nb::object index, std::vector<Program> programs, const QueryOptions& options, unsigned threads,
+    QueryStream(nb::object index, const std::vector<Program>& programs, const QueryOptions& options, unsigned threads,
                 unsigned ahead, std::uint64_t first)
         : index_(std::move(index)),
-          sampling_(nb::cast<const Index&>(index_).visit(
-              [&](const auto& g) { return QuerySampling(g, std::move(programs), options); })),
+          sampling_(
+              nb::cast<const Index&>(index_).visit([&](const auto& g) { return QuerySampling(g, programs, options); })),
           stream_(
               [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out,
                                                               const std::stop_token& stop) {
@@ -278,8 +278,8 @@ class QueryStream {
               },
               threads, ahead, first) {}
 
-    // (number, sizes [S], rows, positives [B], counts [B], log_probs [B], candidates or None, mask [B, K] or None,
-    // outcomes [S, kOutcomes], failed segment or -1)
+    // (number, sizes [S], rows, positives [B], counts [B], counted [B], log_probs [B], candidates or None, mask [B, K]
+    // or None, outcomes [S, kOutcomes], failed segment or -1)
     nb::tuple next() {
         std::shared_ptr<const QueryBatch> batch;
         while (!batch) {
@@ -295,11 +295,13 @@ class QueryStream {
                                                          : borrow(batch->candidates.data(), {width}, batch);
             mask = borrow(reinterpret_cast<const bool*>(batch->mask.data()), {size, width}, batch);
         }
-        return nb::make_tuple(
-            batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
-            borrow(batch->rows.data(), {batch->rows.size()}, batch), borrow(batch->positives.data(), {size}, batch),
-            borrow(batch->counts.data(), {size}, batch), borrow(batch->log_probs.data(), {size}, batch), candidates,
-            mask, borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
+        return nb::make_tuple(batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
+                              borrow(batch->rows.data(), {batch->rows.size()}, batch),
+                              borrow(batch->positives.data(), {size}, batch),
+                              borrow(batch->counts.data(), {size}, batch),
+                              borrow(reinterpret_cast<const bool*>(batch->counted.data()), {size}, batch),
+                              borrow(batch->log_probs.data(), {size}, batch), candidates, mask,
+                              borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
     }
 
   private:
@@ -314,8 +316,8 @@ class QueryStream {
 // `structures` are pairs of a program's code [n, 2] and the width of its rows.
 QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Code, std::uint64_t>>& structures,
                                std::uint64_t batch_size, std::uint64_t negatives, int mode, int answers,
-                               bool backtracking, std::uint64_t attempts, std::uint64_t seed, unsigned threads,
-                               unsigned ahead, std::uint64_t first) {
+                               bool backtracking, std::uint64_t expansion_limit, std::uint64_t attempts,
+                               std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
     if (nb::cast<const Index&>(index).num_edges() == 0)
         throw std::invalid_argument("the graph has no edges to draw queries from");
     if (structures.empty() || batch_size == 0 || attempts == 0 || threads == 0 || ahead == 0)
@@ -327,10 +329,15 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
         programs.emplace_back(std::span(code.data(), code.size()), width);
         if (programs.back().complement()) throw std::invalid_argument("an unbounded query cannot be drawn");
     }
-    const QueryOptions options{
-        batch_size, negatives, static_cast<Negatives>(mode), static_cast<AnswerDraw>(answers), backtracking,
-        attempts,   seed};
-    return new QueryStream(std::move(index), std::move(programs), options, threads, ahead, first);
+    const QueryOptions options{batch_size,
+                               negatives,
+                               static_cast<Negatives>(mode),
+                               static_cast<AnswerDraw>(answers),
+                               backtracking,
+                               expansion_limit,
+                               attempts,
+                               seed};
+    return new QueryStream(std::move(index), programs, options, threads, ahead, first);
 }
 
 }  // namespace
@@ -376,8 +383,9 @@ NB_MODULE(_native, m) {
 
     nb::class_<QueryStream>(m, "QueryStream")
         .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
-             nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"), nb::arg("attempts"),
-             nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
+             nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"),
+             nb::arg("expansion_limit"), nb::arg("attempts"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"),
+             nb::arg("first"))
         .def("next", &QueryStream::next);
 }
 

@@ -47,8 +47,11 @@ class QueryBatch:
     segments: tuple[Segment, ...]
     #: int64[B], an answer of each query
     positives: Tensor
-    #: int64[B], number of answers of each query in the sampler's graph
+    #: int64[B], number of answers of each query in the sampler's graph, or `SamplerOptions.expansion_limit` where they
+    #: are not counted
     answer_counts: Tensor
+    #: bool[B], whether the answers of each query were counted
+    counted: Tensor
     #: float64[B], natural logarithm of the probability of each draw, see `QuerySampler`
     log_probs: Tensor
     #: int64[B, K] own, int64[K] shared, or None

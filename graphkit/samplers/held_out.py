@@ -85,7 +85,13 @@ def held_out_queries(
     found = HeldOutQueries({}, {})
     for structure in structures:
         options = SamplerOptions(
-            structures=str(structure.nested), batch_size=_BATCH, mode="none", negatives=0, backtracking=False, seed=seed
+            structures=str(structure.nested),
+            batch_size=_BATCH,
+            mode="none",
+            negatives=0,
+            backtracking=False,
+            expansion_limit=None,
+            seed=seed,
         )
         kept = _Kept(structure, count)
         reason = _draw(QuerySampler(whole, options), kept, graph, known, full)

@@ -44,6 +44,9 @@ class SamplerOptions:
     answers: AnswerDraw = "uniform"
     #: whether a relation may be followed by its own inverse
     backtracking: bool = True
+    #: entities, and edges, at most that a step of a query may go along for all of its answers to be listed and counted;
+    #: None = any number
+    expansion_limit: int | None = 1024
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +71,10 @@ class SamplerOptions:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
+        if self.expansion_limit is not None and not 0 <= self.expansion_limit < 2**63:
+            raise GraphkitError(
+                f"expansion_limit is {self.expansion_limit}, and a number from 0 to 2**63 - 1 or null is needed"
+            )
         if not 0 <= self.seed < 2**63:
             raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
 
@@ -131,14 +138,19 @@ class QuerySampler:
     takes it to one of them, drawn uniformly, and draws entities for the others as the answer was drawn; so does a
     negation, but for two in a row, which count as none. Walks are rejected and drawn again where they come to a dead
     end, have two equal branches, follow a relation by its inverse (if that is excluded), or where the entity that they
-    began at is no answer because a negated branch holds for it, or where every entity is one. `QueryBatch.log_probs` is
-    the logarithm of the probability of the walk, the product of what was just said, before rejection: among the queries
-    of one structure it is the probability of the draw up to a constant, the accept rate. Several walks may lead to the
-    same query and answer.
+    began at is no answer because a negated branch holds for it, or where every entity is known to be one.
+    `QueryBatch.log_probs` is the logarithm of the probability of the walk, the product of what was just said, before
+    rejection: among the queries of one structure it is the probability of the draw up to a constant, the accept rate.
+    Several walks may lead to the same query and answer.
 
-    *Answers.* All answers of a query are found by exact execution: positives are verified, counts are exact, and no
-    masked-in negative is ever an answer. Negatives are uniform over the entities that are no answer (own; with
-    repetition, and masked out where there are none), or uniform over all entities with a mask (shared).
+    *Answers.* Positives and negatives are verified exactly: a positive is an answer, and no masked-in negative is ever
+    one. Negatives are uniform over the entities that are no answer (own; with repetition, and masked out where there
+    are none), or uniform over all entities with a mask (shared). Most queries are executed forwards from their anchors,
+    which lists and counts their answers. Where that would lead through a hub, entities are tested backwards instead,
+    one by one, and the answers are not counted (`QueryBatch.counted`). A step along a relation is listed when it leads
+    from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges; an
+    intersection, when all of its branches are listed, or one with at most as many entities; a union, when all of its
+    branches are, with at most as many entities together. A query that most candidates answer is listed after all.
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.
@@ -195,18 +207,21 @@ class QuerySampler:
     def __next__(self) -> QueryBatch:
         if self._stream is None:
             self._stream = self._start()
-        number, sizes, rows, positives, counts, log_probs, negatives, mask, outcomes, failed = self._stream.next()
-        counted = [SamplingStatistics(*row) for row in outcomes.tolist()]
+        number, sizes, rows, positives, counts, counted, log_probs, negatives, mask, outcomes, failed = (
+            self._stream.next()
+        )
+        attempts = [SamplingStatistics(*row) for row in outcomes.tolist()]
         if failed >= 0:
             self.close()  # whoever asks again starts at the same batch
-            raise _cannot_draw(self.options.parsed[failed], counted[failed])
-        self._statistics = [before + new for before, new in zip(self._statistics, counted, strict=True)]
+            raise _cannot_draw(self.options.parsed[failed], attempts[failed])
+        self._statistics = [before + new for before, new in zip(self._statistics, attempts, strict=True)]
         self.position = number + 1
         return QueryBatch(
             number=number,
             segments=tuple(_segments(self.options.parsed, sizes.tolist(), torch.from_numpy(rows))),
             positives=torch.from_numpy(positives),
             answer_counts=torch.from_numpy(counts),
+            counted=torch.from_numpy(counted),
             log_probs=torch.from_numpy(log_probs),
             negatives=_tensor(negatives),
             mask=_tensor(mask),
@@ -235,6 +250,7 @@ class QuerySampler:
             mode=NEGATIVE_MODES.index(options.mode),
             answers=ANSWER_DRAWS.index(options.answers),
             backtracking=options.backtracking,
+            expansion_limit=2**63 - 1 if options.expansion_limit is None else options.expansion_limit,
             attempts=ATTEMPTS,
             seed=options.seed,
             threads=self.threads,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from graphkit.graph import KnowledgeGraph
 from graphkit.queries import ONE_HOP, Anchor, Intersection, Negation, Node, Projection, Structure, Union
 from graphkit.queries.reference import evaluate
-from graphkit.queries.tree import post_order
+from graphkit.queries.tree import is_complement, post_order
 from graphkit.samplers.batch import QueryBatch, Segment
 from graphkit.samplers.query_sampler import SamplerOptions, SamplingStatistics
 
@@ -25,6 +25,8 @@ _MASK64 = 2**64 - 1
 #: Lanes that belong to a batch as a whole, and to the order of an epoch.
 BATCH_LANE = 0xFFFFFFFF
 EPOCH_LANE = 0xFFFFFFFE
+#: Draws of one negative in a row that are answers, before all answers of a query are listed after all.
+PATIENCE = 64
 
 
 def philox(counter: tuple[int, int, int, int], key: int) -> tuple[int, int, int, int]:
@@ -111,16 +113,16 @@ def sample_counted(
     graph: KnowledgeGraph, options: SamplerOptions, number: int
 ) -> tuple[QueryBatch, list[SamplingStatistics]]:
     """Returns a batch, and what became of the attempts to draw the queries of each structure."""
-    source = _Source(graph, options)
     batch_random = LaneRandom(options.seed, number, BATCH_LANE)
     numbers = SplitMix(batch_random.next())
     shared = [numbers.below(graph.num_entities) for _ in range(options.negatives)]
+    source = _Source(graph, options, shared)
     # The query at place g of the stream has structure g modulo their number.
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
     parsed = options.parsed
     segments, statistics = [], []
-    lanes: list[tuple[_Drawn, list[int], list[bool]]] = []
+    lanes: list[_Drawn] = []
     for i, structure in enumerate(parsed):
         outcomes: Counter[str] = Counter()
         rows = []
@@ -130,44 +132,31 @@ def sample_counted(
             random = LaneRandom(options.seed, number, len(lanes))
             if structure == ONE_HOP:
                 one_hops = [j for j, other in enumerate(parsed) if other == ONE_HOP]
-                drawn = source.edge(place // len(parsed) * len(one_hops) + one_hops.index(i))
+                drawn = source.edge(place // len(parsed) * len(one_hops) + one_hops.index(i), random)
             else:
                 drawn = source.query(structure, random, outcomes)
             outcomes["drawn"] += 1
             rows.append(drawn.row)
-            own = _own_negatives(drawn.answers, graph.num_entities, options.negatives, random)
-            lanes.append((drawn, own, [len(drawn.answers) < graph.num_entities] * options.negatives))
+            lanes.append(drawn)
         statistics.append(SamplingStatistics(**outcomes))
         if rows:
             segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
     own_mode, with_negatives = options.mode == "own", options.mode != "none"
-    negatives = torch.tensor([own for _, own, _ in lanes] if own_mode else shared)
-    in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn, _, _ in lanes]
+    negatives = torch.tensor([drawn.own for drawn in lanes] if own_mode else shared)
+    verified = [[len(drawn.answers) < graph.num_entities] * options.negatives for drawn in lanes]
+    in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn in lanes]
+    counts = [len(drawn.answers) if drawn.counted else options.expansion_limit for drawn in lanes]
     batch = QueryBatch(
         number=number,
         segments=tuple(segments),
-        positives=torch.tensor([drawn.positive for drawn, _, _ in lanes]),
-        answer_counts=torch.tensor([len(drawn.answers) for drawn, _, _ in lanes]),
-        log_probs=torch.tensor([drawn.log_prob for drawn, _, _ in lanes], dtype=torch.float64),
+        positives=torch.tensor([drawn.positive for drawn in lanes]),
+        answer_counts=torch.tensor(counts),
+        counted=torch.tensor([drawn.counted for drawn in lanes]),
+        log_probs=torch.tensor([drawn.log_prob for drawn in lanes], dtype=torch.float64),
         negatives=negatives if with_negatives else None,
-        mask=torch.tensor([mask for _, _, mask in lanes] if own_mode else in_shared) if with_negatives else None,
+        mask=torch.tensor(verified if own_mode else in_shared) if with_negatives else None,
     )
     return batch, statistics
-
-
-def _own_negatives(answers: frozenset[int], entities: int, count: int, random: LaneRandom) -> list[int]:
-    """Draws non-answers: entities, again where they are answers, unless most are; then ranks among the non-answers."""
-    numbers = SplitMix(random.next())
-    rest = [entity for entity in range(entities) if entity not in answers]
-    if not rest:
-        return [0] * count
-    if 2 * len(rest) < entities:
-        return [rest[numbers.below(len(rest))] for _ in range(count)]
-    own = [numbers.below(entities) for _ in range(count)]
-    for k in range(count):
-        while own[k] in answers:
-            own[k] = numbers.below(entities)
-    return own
 
 
 @dataclass(frozen=True)
@@ -175,23 +164,27 @@ class _Drawn:
     row: list[int]
     positive: int
     answers: frozenset[int]
+    counted: bool
     log_prob: float
+    #: negatives of its own
+    own: list[int]
 
 
 class _Source:
     """Queries of one graph, drawn one by one."""
 
-    def __init__(self, graph: KnowledgeGraph, options: SamplerOptions) -> None:
-        self.options = options
+    def __init__(self, graph: KnowledgeGraph, options: SamplerOptions, shared: list[int]) -> None:
+        self.options, self.shared = options, shared
         self.entities = frozenset(range(graph.num_entities))
         self.edges: list[tuple[int, int, int]] = [(h, r, t) for h, r, t in directed_edges(graph).tolist()]
 
-    def edge(self, position: int) -> _Drawn:
+    def edge(self, position: int, random: LaneRandom) -> _Drawn:
         """Returns the one-hop query at a position of the epochs."""
         epoch, place = divmod(position, len(self.edges))
         head, relation, tail = self.edges[permute(place, len(self.edges), self.options.seed, epoch)]
         answers = frozenset(t for h, r, t in self.edges if (h, r) == (head, relation))
-        return _Drawn([head, relation], tail, answers, -math.log(len(self.edges)))
+        own = self._own(answers, random)
+        return _Drawn([head, relation], tail, answers, True, -math.log(len(self.edges)), own)
 
     def query(self, structure: Structure, random: LaneRandom, outcomes: Counter[str]) -> _Drawn:
         """Returns the first walk that is not rejected, and counts why the others were."""
@@ -202,17 +195,83 @@ class _Source:
                 outcomes["dead_ends"] += 1
                 continue
             tree = structure.fill(walk.row)
-            answers = evaluate(tree, set(self.edges), self.entities)
+            answers = self._evaluate(tree)
+            counted = self._is_listed(tree)
             if _repeats(tree):
                 outcomes["repeated"] += 1
             elif not self.options.backtracking and _backtracks(tree):
                 outcomes["backtracked"] += 1
-            elif answers == self.entities:
+            elif counted and answers == self.entities:
                 outcomes["everything"] += 1
             elif start not in answers:
                 outcomes["refuted"] += 1
             else:
-                return _Drawn(walk.row, start, answers, walk.log_prob)
+                own, after_all = self._negatives(answers, counted, random)
+                if not after_all or answers != self.entities:
+                    return _Drawn(walk.row, start, answers, counted or after_all, walk.log_prob, own)
+                outcomes["everything"] += 1
+
+    def _evaluate(self, node: Node) -> frozenset[int]:
+        return evaluate(node, set(self.edges), self.entities)
+
+    def _is_listed(self, node: Node) -> bool:
+        """Whether all of a set are listed, and thereby counted: a rule of sizes, see `SamplerOptions`."""
+        limit = self.options.expansion_limit
+        if limit is None:
+            return True
+        match node:
+            case Anchor():
+                return True
+            case Negation():
+                return self._is_listed(node.operand)
+            case Projection():
+                sources = self._evaluate(node.operand)
+                edges = sum(r == node.relation and h in sources for h, r, _ in self.edges)
+                small = len(sources) <= 1 or max(len(sources), edges) <= limit
+                return small and self._is_listed(node.operand)
+            case Intersection():
+                listed = [branch for branch in node.branches if self._is_listed(branch)]
+                small = any(not is_complement(branch) and len(self._evaluate(branch)) <= limit for branch in listed)
+                return small or len(listed) == len(node.branches)
+            case Union():
+                small = sum(len(self._evaluate(branch)) for branch in node.branches) <= limit
+                return (small or is_complement(node)) and all(map(self._is_listed, node.branches))
+
+    def _negatives(self, answers: frozenset[int], counted: bool, random: LaneRandom) -> tuple[list[int], bool]:
+        """Returns negatives for a query of its own, and whether its answers had to be listed after all for them."""
+        if counted or self.options.mode == "none":
+            return self._own(answers, random), False
+        if self.options.mode == "shared":
+            return [], answers.issuperset(self.shared)
+        numbers = SplitMix(random.next())
+        own = [numbers.below(len(self.entities)) for _ in range(self.options.negatives)]
+        after_all = False
+        for k in range(len(own)):
+            rejected = 0
+            while own[k] in answers:
+                after_all = after_all or rejected == PATIENCE
+                if after_all and 2 * len(answers) > len(self.entities):
+                    return own[:k] + self._ranks(answers, numbers, len(own) - k), True
+                own[k] = numbers.below(len(self.entities))
+                rejected += 1
+        return own, after_all
+
+    def _own(self, answers: frozenset[int], random: LaneRandom) -> list[int]:
+        """Draws entities, again where they are answers, unless most are; then ranks among the non-answers."""
+        if self.options.mode != "own":
+            return []
+        numbers = SplitMix(random.next())
+        if 2 * len(answers) > len(self.entities):
+            return self._ranks(answers, numbers, self.options.negatives)
+        own = [numbers.below(len(self.entities)) for _ in range(self.options.negatives)]
+        for k in range(len(own)):
+            while own[k] in answers:
+                own[k] = numbers.below(len(self.entities))
+        return own
+
+    def _ranks(self, answers: frozenset[int], numbers: SplitMix, count: int) -> list[int]:
+        rest = [entity for entity in sorted(self.entities) if entity not in answers]
+        return [rest[numbers.below(len(rest))] for _ in range(count)] if rest else [0] * count
 
 
 class _Walk:

@@ -46,6 +46,7 @@ def sampler_options(
         negatives=0 if mode == "none" else draw(st.integers(1, entities)),
         answers=draw(st.sampled_from(ANSWERS)),  # type: ignore[arg-type]
         backtracking=draw(st.booleans()),
+        expansion_limit=draw(st.sampled_from([0, 1, 2, 3, 5, 1024, None])),
         seed=draw(st.integers(0, 2**63 - 1)),
     )
 
@@ -94,7 +95,7 @@ def take_if_drawable(sampler: QuerySampler, count: int) -> list[QueryBatch]:
 def content(batch: QueryBatch) -> tuple[object, ...]:
     """Everything in a batch, comparable: types and shapes too."""
     rows = [segment.rows for segment in batch.segments]
-    tensors = (*rows, batch.positives, batch.answer_counts, batch.log_probs, batch.negatives, batch.mask)
+    tensors = (*rows, batch.positives, batch.answer_counts, batch.counted, batch.log_probs, batch.negatives, batch.mask)
     plain = [None if tensor is None else (tensor.dtype, tuple(tensor.shape), tensor.tolist()) for tensor in tensors]
     return (batch.number, [(segment.structure, segment.lanes) for segment in batch.segments], *plain)
 
@@ -104,7 +105,7 @@ def assert_equals_twin(batch: QueryBatch, twin: QueryBatch) -> None:
     assert batch.log_probs.dtype == twin.log_probs.dtype
     np.testing.assert_allclose(batch.log_probs, twin.log_probs, rtol=1e-12, atol=0)
     parts, expected = content(batch), content(twin)
-    logs = len(batch.segments) + 4  # after the number, the segments, their rows, positives and counts
+    logs = len(batch.segments) + 5  # after the number, the segments, their rows, positives, counts and counted
     assert parts[:logs] == expected[:logs]
     assert parts[logs + 1 :] == expected[logs + 1 :]
 

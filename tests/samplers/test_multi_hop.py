@@ -130,7 +130,7 @@ def test_positives_counts_and_masks_are_those_of_the_definition(drawn: Drawn, na
         for lane, (tree, positive) in enumerate(queries_of(batch)):
             answers = answers_by_definition(tree, raw)
             assert positive in answers
-            assert batch.answer_counts[lane] == len(answers)
+            assert batch.answer_counts[lane] == (len(answers) if batch.counted[lane] else options.expansion_limit)
             if options.mode == "shared":
                 assert all(counted == (entity not in answers) for entity, counted in candidates(batch, lane))
             if options.mode == "own":
@@ -143,10 +143,27 @@ def test_positives_counts_and_masks_are_those_of_the_definition(drawn: Drawn, na
 def test_walks_that_a_filter_names_are_not_delivered(drawn: Drawn, named: str) -> None:
     raw, options = drawn[0], replace(drawn[1], structures=named)
     for batch in take_if_drawable(QuerySampler(raw.build(), options), 2):
-        for (structure, _), (tree, _) in zip(rows_of(batch), queries_of(batch), strict=True):
+        lanes = zip(rows_of(batch), queries_of(batch), batch.counted.tolist(), strict=True)
+        for (structure, _), (tree, _), counted in lanes:
             assert not has_equal_branches(tree)
             assert options.backtracking or not turns_back(tree)
-            assert structure == ONE_HOP or len(answers_by_definition(tree, raw)) < raw.entities
+            if structure != ONE_HOP and (counted or options.mode != "none"):
+                assert len(answers_by_definition(tree, raw)) < raw.entities
+
+
+def test_answers_are_counted_where_no_step_leads_through_a_hub() -> None:
+    # 0 leads to 20 entities, each of which leads to one more; 1 leads to 3 of those.
+    spokes = [(0, 0, x) for x in range(2, 22)] + [(1, 0, x) for x in (2, 3, 4)] + [(x, 1, x + 20) for x in range(2, 22)]
+    graph = KnowledgeGraph.from_triples(spokes)
+    for limit in (2, 3, 19, 20, None):
+        counts = {}
+        for batch in take(QuerySampler(graph, some("2p", batch_size=400, expansion_limit=limit)), 4):
+            rows = batch.segments[0].rows.tolist()
+            for row, counted, count in zip(rows, batch.counted.tolist(), batch.answer_counts.tolist(), strict=True):
+                if row[1:] == [0, 2]:
+                    counts[row[0]] = (counted, count)
+        enough = limit or 100
+        assert counts == {0: (enough >= 20, 20 if enough >= 20 else limit), 1: (enough >= 3, 3 if enough >= 3 else 2)}
 
 
 def test_relations_turn_back_unless_that_is_excluded(eight_nodes: KnowledgeGraph) -> None:

@@ -227,6 +227,7 @@ def native_stream(index: _native.Index, *, threads: int, ahead: int) -> _native.
         mode=1,
         answers=0,
         backtracking=True,
+        expansion_limit=100,
         attempts=1000,
         seed=0,
         threads=threads,

@@ -46,6 +46,7 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
         ({"negatives": 0}, "negatives is 0 with mode own, and at least 1 is needed"),
         ({"mode": "shared", "negatives": -1}, "negatives is -1 with mode shared, and at least 1 is needed"),
         ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
+        ({"expansion_limit": -1}, "expansion_limit is -1, and a number from 0 to 2**63 - 1 or null is needed"),
         ({"seed": -1}, "seed is -1, and a number from 0 to 2**63 - 1 is needed"),
         ({"seed": 2**63}, f"seed is {2**63}, and a number from 0 to 2**63 - 1 is needed"),
         (
@@ -192,7 +193,9 @@ def test_nothing_is_refused_on_a_graph_of_some_size(mode: str) -> None:
 def test_giving_up_takes_no_time_to_speak_of_even_where_every_walk_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_sampler, "ATTEMPTS", 100_000)  # what users get
     everything = [(x, 0, y) for x in range(60) for y in range(60)]
-    sampler = QuerySampler(KnowledgeGraph.from_triples(everything), one_structure("2p", batch_size=512), threads=2)
+    sampler = QuerySampler(
+        KnowledgeGraph.from_triples(everything), one_structure("2p", batch_size=512, expansion_limit=None), threads=2
+    )
     began = time.process_time()
     assert "100,096 times all entities as answers" in refusal(sampler)
     sampler.close()

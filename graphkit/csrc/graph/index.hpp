@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -28,6 +29,7 @@ struct IndexView {
 
     // Runs of an entity that are compared one after another, without a branch to guess wrong, rather than searched.
     static constexpr std::uint64_t kCountUpTo = 64;
+    static constexpr std::uint64_t kNoRun = std::numeric_limits<std::uint64_t>::max();
 
     std::uint64_t num_entities() const { return entity_runs.size() - 1; }
     std::uint64_t num_edges() const { return targets.size(); }
@@ -37,17 +39,27 @@ struct IndexView {
         return targets.subspan(run_starts[i], run_starts[i + 1] - run_starts[i]);
     }
 
+    // The number of the run (x, r), or kNoRun.
+    std::uint64_t find_run(std::uint64_t x, std::uint64_t r) const {
+        const std::uint64_t first = entity_runs[x], last = entity_runs[x + 1];
+        if (r > std::numeric_limits<Rel>::max()) return kNoRun;
+        const auto relation = static_cast<Rel>(r);
+        std::uint64_t found = first;
+        if (last - first <= kCountUpTo) {
+            Rel below = 0;  // narrow, so that one vector holds many
+            for (std::uint64_t i = first; i < last; ++i) below += run_relations[i] < relation;
+            found += below;
+        } else {
+            found = std::lower_bound(run_relations.begin() + first, run_relations.begin() + last, relation) -
+                    run_relations.begin();
+        }
+        return found == last || run_relations[found] != relation ? kNoRun : found;
+    }
+
     // Destinations of (x, r), ascending; empty when there are none.
     std::span<const Entity> neighbors(std::uint64_t x, std::uint64_t r) const {
-        const std::uint64_t first = entity_runs[x], last = entity_runs[x + 1];
-        std::uint64_t found = first;
-        if (last - first <= kCountUpTo)
-            for (std::uint64_t i = first; i < last; ++i) found += run_relations[i] < r;
-        else
-            found = std::lower_bound(run_relations.begin() + first, run_relations.begin() + last, r) -
-                    run_relations.begin();
-        if (found == last || run_relations[found] != r) return {};
-        return run(found);
+        const std::uint64_t found = find_run(x, r);
+        return found == kNoRun ? std::span<const Entity>() : run(found);
     }
 
     // Fetches what `neighbors` and `degree` of x read first, once its entry of `entity_runs` has been.

@@ -65,6 +65,20 @@ EntitySet SetSpace::united(std::span<const EntitySet* const> sets) {
     return {made, false};
 }
 
+EntitySet SetSpace::unite(std::span<const std::span<const Entity>> runs) {
+    const auto filled = [](const auto& run) { return !run.empty(); };
+    const auto first = std::find_if(runs.begin(), runs.end(), filled);
+    if (first == runs.end()) return {};
+    if (std::find_if(first + 1, runs.end(), filled) == runs.end()) return {*first};
+    unmark();
+    std::vector<Entity>& made = buffer();
+    for (const auto run : runs)
+        for (const Entity y : run)
+            if (marks_.insert(y)) made.push_back(y);
+    marked_ = made;
+    return {made, false};
+}
+
 EntitySet SetSpace::intersect(std::span<EntitySet> sets) {
     const Parts parts = separate(sets);
     if (!parts.plain.empty()) return common(parts.plain, parts.complements);

@@ -55,9 +55,20 @@ class SetSpace {
         return {made, false};
     }
 
+    // The entities of some runs, each once.
+    EntitySet unite(std::span<const std::span<const Entity>> runs);
+
     // Complements are resolved against the others, so that no step is as large as the graph unless its operands are.
     EntitySet intersect(std::span<EntitySet> sets);
     EntitySet unite(std::span<EntitySet> sets);
+
+    // The entities of a set whose flag is not 0, in their order.
+    EntitySet keep(const EntitySet& set, const std::uint8_t* flags) {
+        std::vector<Entity>& kept = buffer();
+        for (std::size_t i = 0; i < set.entities.size(); ++i)
+            if (flags[i]) kept.push_back(set.entities[i]);
+        return {kept, set.sorted, set.complement};
+    }
 
     // The same set in ascending order.
     EntitySet sort(const EntitySet& set);

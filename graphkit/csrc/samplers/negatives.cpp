@@ -2,66 +2,42 @@
 
 #include <algorithm>
 
+#include "machine/vectors.hpp"
+
 namespace graphkit {
 namespace {
 
-// Estimates from the number of operations, not measured.
-constexpr std::size_t kCompareUpTo = 8;   // answers that are compared with one by one
-constexpr std::size_t kSearchFrom = 4;    // answers a test, from which they are searched rather than marked
+// An estimate from the number of operations, not measured.
 constexpr std::size_t kSharedSearch = 8;  // answers a candidate, from which candidates are looked for among them
 
 }  // namespace
 
-AnswerTest::AnswerTest(const EntitySet& answers, std::size_t tests, SetSpace& sets) : answers_(answers.entities) {
-    if (answers_.size() <= kCompareUpTo || (tests == 1 && !answers.sorted)) {
-        way_ = Way::kCompare;
-    } else if (answers.sorted && answers_.size() > kSearchFrom * tests) {
-        way_ = Way::kSearch;
-    } else {
-        marks_ = &sets.mark(answers);
-    }
+GRAPHKIT_VECTOR_CLONES
+bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members) {
+    std::uint64_t found = 0;
+    for (const Entity member : members)
+        for (const std::int64_t x : row) found |= x == static_cast<std::int64_t>(member);
+    return found != 0;
 }
 
-bool AnswerTest::operator()(Entity x) const {
-    switch (way_) {
-        case Way::kCompare:
-            return std::find(answers_.begin(), answers_.end(), x) != answers_.end();
-        case Way::kSearch:
-            return std::binary_search(answers_.begin(), answers_.end(), x);
-        case Way::kMark:
-            break;
-    }
-    return marks_->contains(x);
+void draw_ranks(const EntitySet& answers, std::uint64_t num_entities, SplitMix& numbers, SetSpace& sets,
+                std::span<std::int64_t> row) {
+    const auto sorted = sets.sort(answers).entities;
+    for (std::int64_t& negative : row)
+        negative = static_cast<std::int64_t>(non_answer(sorted, numbers.below(num_entities - sorted.size())));
 }
 
-bool AnswerTest::any(std::span<const std::int64_t> entities) const {
-    if (way_ == Way::kCompare) {
-        bool found = false;
-        for (const Entity answer : answers_)
-            for (const std::int64_t x : entities) found |= x == static_cast<std::int64_t>(answer);
-        return found;
-    }
-    bool found = false;
-    for (const std::int64_t x : entities) found |= (*this)(static_cast<Entity>(x));
-    return found;
-}
-
-void draw_own(const EntitySet& answers, std::uint64_t num_entities, const AnswerTest& is_answer, LaneRandom& random,
-              std::span<std::int64_t> row, SetSpace& sets) {
+void draw_own(const EntitySet& answers, std::uint64_t num_entities, const MemberTest& is_answer, SplitMix& numbers,
+              SetSpace& sets, std::span<std::int64_t> row) {
     const std::uint64_t non_answers = num_entities - answers.entities.size();
-    SplitMix numbers(random.next());
     if (non_answers == 0) {
         std::fill(row.begin(), row.end(), 0);
     } else if (2 * non_answers < num_entities) {
-        const auto sorted = sets.sort(answers).entities;
-        for (std::int64_t& negative : row)
-            negative = static_cast<std::int64_t>(non_answer(sorted, numbers.below(non_answers)));
+        draw_ranks(answers, num_entities, numbers, sets, row);
     } else {
-        for (std::int64_t& negative : row) negative = static_cast<std::int64_t>(numbers.below(num_entities));
-        if (!is_answer.any(row)) return;
-        for (std::int64_t& negative : row)
-            while (is_answer(static_cast<Entity>(negative)))
-                negative = static_cast<std::int64_t>(numbers.below(num_entities));
+        numbers.fill_below(num_entities, row);
+        const auto compared = is_answer.compared();
+        if (compared.empty() || has_any(row, compared)) redraw(is_answer, num_entities, numbers, row);
     }
 }
 

@@ -8,27 +8,10 @@
 
 #include "graph/index.hpp"
 #include "queries/entity_set.hpp"
+#include "queries/member_test.hpp"
 #include "samplers/philox.hpp"
 
 namespace graphkit {
-
-// Tells the answers of a query from other entities, by whichever way is cheapest for so many answers and tests, until
-// the next operation of `sets`.
-class AnswerTest {
-  public:
-    AnswerTest(const EntitySet& answers, std::size_t tests, SetSpace& sets);
-
-    bool operator()(Entity x) const;
-    // Whether any of these is an answer.
-    bool any(std::span<const std::int64_t> entities) const;
-
-  private:
-    enum class Way : std::uint8_t { kCompare, kSearch, kMark };
-
-    std::span<const Entity> answers_;
-    const Marks* marks_ = nullptr;
-    Way way_ = Way::kMark;
-};
 
 // The value at rank u among the entities that are not in `answers` (ascending, distinct): exact, without rejection.
 inline std::uint64_t non_answer(std::span<const Entity> answers, std::uint64_t u) {
@@ -43,10 +26,25 @@ inline std::uint64_t non_answer(std::span<const Entity> answers, std::uint64_t u
     return u + low;
 }
 
-// Fills `row` with entities drawn uniformly from the non-answers: entities are drawn, and those that are answers drawn
-// again, unless most are; then ranks among the non-answers are drawn. Rows without a non-answer are all 0.
-void draw_own(const EntitySet& answers, std::uint64_t num_entities, const AnswerTest& is_answer, LaneRandom& random,
-              std::span<std::int64_t> row, SetSpace& sets);
+// Whether any of `row` is one of `members`, which are compared one by one.
+bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members);
+
+// Draws those of `row` that are answers again, until they are none.
+template <class IsAnswer>
+void redraw(const IsAnswer& is_answer, std::uint64_t num_entities, SplitMix& numbers, std::span<std::int64_t> row) {
+    for (std::int64_t& negative : row)
+        while (is_answer(static_cast<Entity>(negative)))
+            negative = static_cast<std::int64_t>(numbers.below(num_entities));
+}
+
+// Fills `row` with entities drawn uniformly from the non-answers of a query: ranks among them are drawn.
+void draw_ranks(const EntitySet& answers, std::uint64_t num_entities, SplitMix& numbers, SetSpace& sets,
+                std::span<std::int64_t> row);
+
+// The same, with all answers known: entities are drawn, and drawn again where they are answers, unless most are; then
+// ranks. Rows without a non-answer are all 0.
+void draw_own(const EntitySet& answers, std::uint64_t num_entities, const MemberTest& is_answer, SplitMix& numbers,
+              SetSpace& sets, std::span<std::int64_t> row);
 
 // The candidates of a batch, drawn uniformly from all entities.
 class SharedCandidates {
@@ -57,6 +55,8 @@ class SharedCandidates {
     void draw(LaneRandom random, std::span<std::int64_t> list);
     // Writes 1 for the candidates that are no answers, from the shorter side.
     void mask(const EntitySet& answers, std::span<std::uint8_t> mask) const;
+    // In the order of the list.
+    std::span<const Entity> entities() const { return entities_; }
 
   private:
     std::uint64_t num_entities_;

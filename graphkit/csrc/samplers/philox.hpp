@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace graphkit {
 
@@ -57,16 +58,25 @@ class SplitMix {
   public:
     explicit SplitMix(std::uint64_t start) : state_(start) {}
 
-    // Uniform in [0, size) up to a bias below size / 2^64.
-    std::uint64_t below(std::uint64_t size) {
-        std::uint64_t z = state_ += 0x9E3779B97F4A7C15ULL;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-        z ^= z >> 31;
-        return static_cast<std::uint64_t>((static_cast<unsigned __int128>(z) * size) >> 64);
-    }
+    // Uniform in [0, size) up to a bias below size / 2^64; size is at most 2^32.
+    std::uint64_t below(std::uint64_t size) { return scale(scramble(state_ += kStep), size); }
+
+    // Fills `row` with what as many calls of `below` return.
+    void fill_below(std::uint64_t size, std::span<std::int64_t> row);
 
   private:
+    static constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15ULL;
+
+    static std::uint64_t scramble(std::uint64_t z) {
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+        return z ^ (z >> 31);
+    }
+    // z * size / 2^64, by products that vectors have.
+    static std::uint64_t scale(std::uint64_t z, std::uint64_t size) {
+        return ((z >> 32) * size + ((z & 0xffffffff) * size >> 32)) >> 32;
+    }
+
     std::uint64_t state_;
 };
 

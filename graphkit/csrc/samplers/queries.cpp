@@ -14,16 +14,16 @@ constexpr std::uint64_t kBlockLanes = 256;
 }  // namespace
 
 template <class Rel, class Offset>
-QuerySampling::QuerySampling(const IndexView<Rel, Offset>& graph, std::vector<Program> programs,
+QuerySampling::QuerySampling(const IndexView<Rel, Offset>& graph, const std::vector<Program>& programs,
                              const QueryOptions& options)
-    : programs_(std::move(programs)), walks_(programs_.begin(), programs_.end()), options_(options) {
+    : walks_(programs.begin(), programs.end()), plans_(programs.begin(), programs.end()), options_(options) {
     for (const Walk& walk : walks_) one_hops_ += walk.one_hop();
     if (one_hops_ > 0) edges_.build(graph);
 }
 
 // Number of queries of a segment in the batches before `batch`.
 std::uint64_t QuerySampling::queries_before(std::uint64_t batch, std::uint64_t segment) const {
-    const std::uint64_t queries = batch * options_.batch_size, segments = programs_.size();
+    const std::uint64_t queries = batch * options_.batch_size, segments = plans_.size();
     return queries <= segment ? 0 : (queries - segment - 1) / segments + 1;
 }
 
@@ -35,9 +35,10 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
     out.number = number;
     out.failed = QueryBatch::kAllDrawn;
     out.sizes.clear();
-    out.outcomes.assign(programs_.size() * kOutcomes, 0);
+    out.outcomes.assign(plans_.size() * kOutcomes, 0);
     out.positives.resize(size);
     out.counts.resize(size);
+    out.counted.resize(size);
     out.log_probs.resize(size);
     out.candidates.resize(options_.mode == Negatives::kOwn ? size * width : width);
     out.mask.resize(size * width);
@@ -45,24 +46,25 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
         space.shared.draw({options_.seed, number, LaneRandom::kBatchLane}, out.candidates);
 
     std::uint64_t ids = 0;
-    for (std::uint64_t i = 0; i < programs_.size(); ++i) {
+    for (std::uint64_t i = 0; i < plans_.size(); ++i) {
         const std::uint64_t before = queries_before(number, i);
         out.sizes.push_back(static_cast<std::int64_t>(queries_before(number + 1, i) - before));
-        ids += static_cast<std::uint64_t>(out.sizes[i]) * programs_[i].width();
+        ids += static_cast<std::uint64_t>(out.sizes[i]) * plans_[i].program.width();
     }
     out.rows.resize(ids);
 
+    Verifier verifier(options_, graph.num_entities(), space, out);
     Segment segment{.rows = out.rows.data()};
     std::uint64_t one_hops_before = 0;
-    for (segment.index = 0; segment.index < programs_.size(); ++segment.index) {
+    for (segment.index = 0; segment.index < plans_.size(); ++segment.index) {
         const Walk& walk = walks_[segment.index];
         segment.size = static_cast<std::uint64_t>(out.sizes[segment.index]);
         segment.position = queries_before(number, segment.index);
         if (walk.one_hop()) {
             // Segments of the same structure take turns in its epochs.
             segment.position = segment.position * one_hops_ + one_hops_before++;
-            fill_edges(graph, segment, space, out);
-        } else if (!fill_walks(graph, segment, stop, space, out)) {
+            fill_edges(graph, segment, verifier, out);
+        } else if (!fill_walks(graph, segment, stop, space, verifier, out)) {
             out.failed = static_cast<std::int64_t>(segment.index);
             return;
         }
@@ -72,7 +74,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
 }
 
 template <class Rel, class Offset>
-void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
+void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, Verifier& verifier,
                                QueryBatch& out) const {
     const std::uint64_t edges = graph.num_edges();
     const double log_prob = -std::log(static_cast<double>(edges));
@@ -101,16 +103,12 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
         for (std::uint64_t i = 0; i < lanes; ++i) __builtin_prefetch(&graph.entity_runs[edges_.head_near(run[i])]);
         for (std::uint64_t i = 0; i < lanes; ++i) {
             const std::uint64_t lane = segment.lane + first + i;
-            const EntitySet answers{graph.run(run[i])};
             std::int64_t* const row = segment.rows + 2 * (first + i);
             row[0] = static_cast<std::int64_t>(edges_.head_of(graph, run[i]));
             row[1] = static_cast<std::int64_t>(graph.run_relations[run[i]]);
-            out.positives[lane] = static_cast<std::int64_t>(graph.targets[edge[i]]);
-            out.counts[lane] = static_cast<std::int64_t>(answers.entities.size());
             out.log_probs[lane] = log_prob;
             LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
-            const AnswerTest is_answer(answers, tests(), space.execution.sets);
-            draw_negatives(answers, is_answer, graph.num_entities(), lane, random, space, out);
+            verifier.accept({graph.run(run[i])}, graph.targets[edge[i]], false, lane, random);
         }
     }
     out.outcomes[segment.index * kOutcomes] = static_cast<std::int64_t>(segment.size);
@@ -119,8 +117,9 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
 // Returns false when a query could not be drawn within the attempts that are allowed.
 template <class Rel, class Offset>
 bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
-                               SamplingSpace& space, QueryBatch& out) const {
+                               SamplingSpace& space, Verifier& verifier, QueryBatch& out) const {
     const Walk& walk = walks_[segment.index];
+    const BlockPlan& plan = plans_[segment.index];
     const BlockDrawer<Rel, Offset> drawer(graph, walk, options_.answers, options_.backtracking);
     std::int64_t* const outcomes = out.outcomes.data() + segment.index * kOutcomes;
     Block& block = space.block;
@@ -136,14 +135,17 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
             if (attempt == options_.attempts || (none_drawn && attempt * lanes >= options_.attempts)) return false;
             if (stop.stop_requested()) return true;
             drawer.attempt(space.pending, block, rows);
-            fetch_leaves(graph, segment.index, space, rows);
+            space.drawn.clear();
+            for (const std::uint32_t i : space.pending)
+                if (block.outcomes[i] == Outcome::kDrawn) space.drawn.push_back(i);
+            BlockAnswers<Rel, Offset> answers(graph, plan, options_.expansion_limit, lanes, rows, space.answers);
+            answers.execute(space.drawn);
             space.rejected.clear();
             for (const std::uint32_t i : space.pending) {
                 Outcome& outcome = block.outcomes[i];
                 const std::uint64_t lane = first_lane + i;
                 if (outcome == Outcome::kDrawn)
-                    outcome = verify(graph, segment.index, block.at(0, i), rows + i * walk.width(), lane,
-                                     block.random[i], space, out);
+                    outcome = verifier.accept(answers, i, block.at(0, i), lane, block.random[i]);
                 ++outcomes[static_cast<std::size_t>(outcome)];
                 if (outcome == Outcome::kDrawn)
                     out.log_probs[lane] = block.log_probs[i];
@@ -156,59 +158,6 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
     return true;
 }
 
-// Fetches what the first hops of all queries read, before any of them is executed.
-template <class Rel, class Offset>
-void QuerySampling::fetch_leaves(const IndexView<Rel, Offset>& graph, std::uint64_t segment, const SamplingSpace& space,
-                                 const std::int64_t* rows) const {
-    const auto& instructions = programs_[segment].instructions();
-    const std::uint64_t width = programs_[segment].width();
-    const auto each_leaf = [&](auto visit) {
-        for (const std::uint32_t i : space.pending) {
-            if (space.block.outcomes[i] != Outcome::kDrawn) continue;
-            for (std::size_t j = 0; j + 1 < instructions.size(); ++j)
-                if (instructions[j].operation == Operation::kAnchor &&
-                    instructions[j + 1].operation == Operation::kProject)
-                    visit(static_cast<std::uint64_t>(rows[i * width + instructions[j].operand]),
-                          static_cast<std::uint64_t>(rows[i * width + instructions[j + 1].operand]));
-        }
-    };
-    each_leaf([&](std::uint64_t anchor, std::uint64_t) { __builtin_prefetch(&graph.entity_runs[anchor]); });
-    each_leaf([&](std::uint64_t anchor, std::uint64_t) { graph.prefetch_runs(anchor); });
-    each_leaf([&](std::uint64_t anchor, std::uint64_t relation) {
-        __builtin_prefetch(graph.neighbors(anchor, relation).data());
-    });
-}
-
-// Looks for the entity that a walk began at among all answers of its query, and fills the query's part of the batch.
-template <class Rel, class Offset>
-Outcome QuerySampling::verify(const IndexView<Rel, Offset>& graph, std::uint64_t segment, Entity positive,
-                              const std::int64_t* row, std::uint64_t lane, LaneRandom& random, SamplingSpace& space,
-                              QueryBatch& out) const {
-    const EntitySet answers = answers_of(graph, programs_[segment], row, space.execution);
-    if (answers.entities.size() == graph.num_entities()) return Outcome::kEverything;
-    const AnswerTest is_answer(answers, tests(), space.execution.sets);
-    if (!is_answer(positive)) return Outcome::kRefuted;
-    out.positives[lane] = static_cast<std::int64_t>(positive);
-    out.counts[lane] = static_cast<std::int64_t>(answers.entities.size());
-    draw_negatives(answers, is_answer, graph.num_entities(), lane, random, space, out);
-    return Outcome::kDrawn;
-}
-
-void QuerySampling::draw_negatives(const EntitySet& answers, const AnswerTest& is_answer, std::uint64_t num_entities,
-                                   std::uint64_t lane, LaneRandom& random, SamplingSpace& space,
-                                   QueryBatch& out) const {
-    if (options_.mode == Negatives::kNone) return;
-    const std::uint64_t width = options_.negatives;
-    const std::span<std::uint8_t> mask(out.mask.data() + lane * width, width);
-    if (options_.mode == Negatives::kOwn) {
-        std::fill(mask.begin(), mask.end(), answers.entities.size() < num_entities);
-        const std::span<std::int64_t> row(out.candidates.data() + lane * width, width);
-        draw_own(answers, num_entities, is_answer, random, row, space.execution.sets);
-    } else {
-        space.shared.mask(answers, mask);
-    }
-}
-
 template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint32_t>&, std::uint64_t, const std::stop_token&,
                                   SamplingSpace&, QueryBatch&) const;
 template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint32_t>&, std::uint64_t, const std::stop_token&,
@@ -218,13 +167,13 @@ template void QuerySampling::fill(const IndexView<std::uint16_t, std::uint64_t>&
 template void QuerySampling::fill(const IndexView<std::uint32_t, std::uint64_t>&, std::uint64_t, const std::stop_token&,
                                   SamplingSpace&, QueryBatch&) const;
 
-template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint32_t>&, std::vector<Program>,
+template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint32_t>&, const std::vector<Program>&,
                                       const QueryOptions&);
-template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint32_t>&, std::vector<Program>,
+template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint32_t>&, const std::vector<Program>&,
                                       const QueryOptions&);
-template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint64_t>&, std::vector<Program>,
+template QuerySampling::QuerySampling(const IndexView<std::uint16_t, std::uint64_t>&, const std::vector<Program>&,
                                       const QueryOptions&);
-template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint64_t>&, std::vector<Program>,
+template QuerySampling::QuerySampling(const IndexView<std::uint32_t, std::uint64_t>&, const std::vector<Program>&,
                                       const QueryOptions&);
 
 }  // namespace graphkit

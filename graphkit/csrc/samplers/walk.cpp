@@ -2,30 +2,19 @@
 
 namespace graphkit {
 
-Walk::Walk(const Program& program) : width_(program.width()) {
-    std::vector<std::uint32_t> stack;
-    for (const Instruction& instruction : program.instructions()) {
-        std::size_t taken = 1;
-        if (instruction.operation == Operation::kAnchor) taken = 0;
-        if (instruction.operation == Operation::kIntersect || instruction.operation == Operation::kUnite)
-            taken = instruction.operand;
-        nodes_.push_back({instruction, {stack.end() - static_cast<std::ptrdiff_t>(taken), stack.end()}});
-        stack.resize(stack.size() - taken);
-        stack.push_back(static_cast<std::uint32_t>(nodes_.size() - 1));
-    }
-    compile(stack.back(), 0);
+Walk::Walk(const Program& program) : nodes_(tree_of(program)), width_(program.width()) {
+    compile(static_cast<std::uint32_t>(nodes_.size() - 1), 0);
 }
 
 bool Walk::negates_twice(std::uint32_t node) const {
-    const auto is_negation = [&](std::uint32_t i) { return nodes_[i].instruction.operation == Operation::kNegate; };
+    const auto is_negation = [&](std::uint32_t i) { return nodes_[i].operation == Operation::kNegate; };
     return is_negation(node) && is_negation(nodes_[node].operands[0]);
 }
 
 // Adds the steps below a node whose entity is in `slot`: a node comes before its operands.
 void Walk::compile(std::uint32_t node, std::uint32_t slot) {
-    const auto& [instruction, operands] = nodes_[node];
-    const auto column = static_cast<std::uint32_t>(instruction.operand);
-    switch (instruction.operation) {
+    const auto& [operation, column, operands] = nodes_[node];
+    switch (operation) {
         case Operation::kAnchor:
             steps_.push_back({.operation = WalkOperation::kAnchor, .from = slot, .column = column});
             break;
@@ -75,10 +64,10 @@ void Walk::note_siblings(const std::vector<std::uint32_t>& branches) {
 
 // Notes the relations that lead to `node` as followed by the one in column `outer`.
 void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
-    const auto& [instruction, operands] = nodes_[node];
-    switch (instruction.operation) {
+    const auto& [operation, column, operands] = nodes_[node];
+    switch (operation) {
         case Operation::kProject:
-            successions_.first.push_back(static_cast<std::uint32_t>(instruction.operand));
+            successions_.first.push_back(column);
             successions_.second.push_back(outer);
             break;
         case Operation::kIntersect:
@@ -95,12 +84,11 @@ void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
 
 // The operations of a subtree in post-order, and the columns that it reads.
 void Walk::describe(std::uint32_t node, std::vector<std::uint64_t>& shape, std::vector<std::uint32_t>& columns) const {
-    const auto& [instruction, operands] = nodes_[node];
+    const auto& [operation, column, operands] = nodes_[node];
     for (const std::uint32_t operand : operands) describe(operand, shape, columns);
-    shape.push_back(static_cast<std::uint64_t>(instruction.operation));
+    shape.push_back(static_cast<std::uint64_t>(operation));
     shape.push_back(operands.size());
-    if (instruction.operation == Operation::kAnchor || instruction.operation == Operation::kProject)
-        columns.push_back(static_cast<std::uint32_t>(instruction.operand));
+    if (operation == Operation::kAnchor || operation == Operation::kProject) columns.push_back(column);
 }
 
 }  // namespace graphkit

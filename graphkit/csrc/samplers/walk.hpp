@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "queries/program.hpp"
+#include "queries/tree.hpp"
 
 namespace graphkit {
 
@@ -44,21 +44,16 @@ class Walk {
     const ColumnPairs& successions() const { return successions_; }
 
     // Whether this is (anchor, relation, ?), without as much as a double negation.
-    bool one_hop() const { return nodes_.size() == 2 && nodes_[1].instruction.operation == Operation::kProject; }
+    bool one_hop() const { return nodes_.size() == 2 && nodes_[1].operation == Operation::kProject; }
 
   private:
-    struct Node {
-        Instruction instruction;
-        std::vector<std::uint32_t> operands;
-    };
-
     bool negates_twice(std::uint32_t node) const;
     void compile(std::uint32_t node, std::uint32_t slot);
     void note_siblings(const std::vector<std::uint32_t>& branches);
     void note_successions(std::uint32_t node, std::uint32_t outer);
     void describe(std::uint32_t node, std::vector<std::uint64_t>& shape, std::vector<std::uint32_t>& columns) const;
 
-    std::vector<Node> nodes_;  // in post-order
+    std::vector<QueryNode> nodes_;  // in post-order
     std::vector<WalkStep> steps_;
     std::vector<ColumnPairs> siblings_;
     ColumnPairs successions_;

@@ -1,0 +1,143 @@
+// Blocks of queries: whichever way is taken, forwards or backwards, what is said of an entity is what the definition
+// says.
+#include <cstdint>
+#include <numeric>
+#include <random>
+
+#include "brute_force.hpp"
+#include "check.hpp"
+#include "queries/block_answers.hpp"
+
+using namespace graphkit;
+
+namespace {
+
+constexpr std::uint64_t kAll = std::numeric_limits<std::int64_t>::max();
+
+struct Executed {
+    std::size_t lanes = 0, listed = 0;
+};
+
+// Random rows of one structure, executed as a block: answers that are listed and every test equal the definition.
+Executed check_block(const Drawn& graph, const Code& code, std::uint64_t limit, std::mt19937_64& random,
+                     BlockSpace& space) {
+    const std::size_t lanes = 40;
+    const BlockPlan plan(Program(code, width_of(code)));
+    std::vector<std::int64_t> rows(lanes * width_of(code));
+    for (std::size_t i = 0; i < code.size(); i += 2)
+        for (std::size_t lane = 0; lane < lanes && code[i] < 2; ++lane)
+            rows[lane * width_of(code) + static_cast<std::size_t>(code[i + 1])] =
+                static_cast<std::int64_t>(random() % (code[i] == 0 ? graph.entities : 4));
+    std::vector<std::uint32_t> some;  // not all lanes take part
+    for (std::uint32_t lane = 0; lane < lanes; ++lane)
+        if (lane % 5 != 3) some.push_back(lane);
+    const auto view = graph.arrays.view();
+    BlockAnswers block(view, plan, limit, lanes, rows.data(), space);
+    block.execute(some);
+
+    Executed executed{some.size(), 0};
+    std::vector<Asked> asked;
+    std::vector<std::uint8_t> expected;
+    for (const std::uint32_t lane : some) {
+        const Set known = answers(graph, code, rows.data() + lane * width_of(code));
+        if (block.listed(lane)) {
+            ++executed.listed;
+            const auto entities = block.answers(lane).entities;
+            CHECK_EQ(entities.size(), known.size());
+            CHECK(Set(entities.begin(), entities.end()) == known);
+        }
+        for (std::uint64_t x = 0; x < graph.entities; ++x) {
+            asked.push_back({static_cast<Entity>(x), lane});
+            expected.push_back(known.contains(static_cast<std::int64_t>(x)));
+        }
+    }
+    std::vector<std::uint8_t> held(asked.size());
+    block.test(asked, held);
+    CHECK(held == expected);
+    return executed;
+}
+
+// A graph with hubs, whose runs are hundreds of times longer than others.
+Drawn hubs(unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::vector<Edge> triples;
+    for (std::int64_t x = 0; x < 300; ++x) triples.push_back({0, 0, x});
+    for (std::int64_t x = 100; x < 280; ++x) triples.push_back({x, 1, 1});
+    for (int i = 0; i < 400; ++i) {
+        const std::int64_t h = random() % 300, r = random() % 2, t = random() % 300;
+        triples.push_back({h, r, t});
+    }
+    return build(triples, 300);
+}
+
+}  // namespace
+
+TEST(blocks_equal_the_definition_however_much_is_listed) {
+    std::mt19937_64 random(1);
+    for (const auto& [name, code] : kCodes)
+        for (unsigned seed = 0; seed < 6; ++seed) {
+            const Drawn graph = draw_graph(5 + 4 * seed, 2, 10 + 10 * seed, seed);
+            BlockSpace space(graph.entities);  // kept: what a block leaves behind must not reach the next
+            for (const std::uint64_t limit : {kAll, std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{4}, kAll})
+                check_block(graph, code, limit, random, space);
+        }
+}
+
+TEST(blocks_on_graphs_with_hubs_equal_the_definition) {
+    std::mt19937_64 random(2);
+    const Drawn graph = hubs(3);
+    BlockSpace space(graph.entities);
+    for (const auto& [name, code] : kCodes)
+        for (const std::uint64_t limit : {std::uint64_t{0}, std::uint64_t{10}, std::uint64_t{200}, kAll})
+            check_block(graph, code, limit, random, space);
+}
+
+TEST(the_limit_decides_between_forwards_cut_and_backwards) {
+    std::mt19937_64 random(4);
+    const Drawn graph = hubs(3);
+    BlockSpace space(graph.entities);
+    for (const auto& name : {"3p", "up", "inp"}) {
+        const Code& code = kCodes.at(name);
+        const Executed forwards = check_block(graph, code, kAll, random, space);
+        const Executed cut = check_block(graph, code, 10, random, space);
+        const Executed backwards = check_block(graph, code, 0, random, space);
+        CHECK_EQ(forwards.listed, forwards.lanes);
+        CHECK(cut.listed > 0 && cut.listed < cut.lanes);
+        CHECK(backwards.listed < cut.lanes);
+    }
+}
+
+TEST(members_are_told_from_others_whichever_way_they_are_looked_for) {
+    std::mt19937_64 random(5);
+    SetSpace sets(1000);
+    for (const std::size_t size : {0, 1, 8, 9, 60, 900})  // compared with one by one, or not
+        for (const std::size_t tests : {1, 2, 15, 1000})  // searched, or marked
+            for (const bool is_sorted : {true, false})
+                for (const bool complement : {false, true}) {
+                    std::vector<Entity> members(1000);
+                    std::iota(members.begin(), members.end(), 0U);
+                    std::shuffle(members.begin(), members.end(), random);
+                    members.resize(size);
+                    if (is_sorted) std::sort(members.begin(), members.end());
+                    const std::set<Entity> definition(members.begin(), members.end());
+                    const MemberTest member({members, is_sorted, complement}, tests, sets);
+                    for (Entity x = 0; x < 1000; ++x) CHECK_EQ(member(x), definition.contains(x) != complement);
+                    sets.reset();
+                }
+}
+
+TEST(runs_are_united_each_entity_once) {
+    SetSpace sets(100);
+    const std::vector<Entity> one{1, 5, 64}, other{0, 5, 99}, none;
+    const auto united = [&](std::vector<std::span<const Entity>> runs) {
+        const EntitySet made = sets.sort(sets.unite(runs));
+        return std::vector<Entity>(made.entities.begin(), made.entities.end());
+    };
+    CHECK_EQ(united({}), none);
+    CHECK_EQ(united({none, none}), none);
+    CHECK_EQ(united({none, one}), one);
+    CHECK_EQ(united({one, none, other, one}), (std::vector<Entity>{0, 1, 5, 64, 99}));
+    CHECK_EQ(sets.keep({one}, std::vector<std::uint8_t>{0, 1, 1}.data()).entities.size(), 2);
+}
+
+CHECK_MAIN()
