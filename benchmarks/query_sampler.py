@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from itertools import islice
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from calibration import calibrate, lines
 
 import graphkit
 from graphkit.errors import GraphkitError
@@ -102,28 +101,6 @@ def measure(graph: KnowledgeGraph, structure: str, work: str, threads: int, seco
     return {"cpu_us": 1e6 * cpu / queries, "wall_qps": queries / wall, "accept_rate": accepted}
 
 
-def calibrate() -> dict[str, float]:
-    """Measures the machine beside the sampler: random rows of 64 bytes, and matrix products."""
-    rows = torch.zeros(2**22, 16)
-    ids = torch.randint(len(rows), (2**21,), generator=torch.Generator().manual_seed(0))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    lines = min(_seconds(lambda: rows.index_select(0, ids)) for _ in range(3))
-    torch.set_num_threads(threads)
-    left, right = torch.ones(1024, 400), torch.ones(400, 40_943)
-    product = min(_seconds(lambda: left @ right) for _ in range(3))
-    return {
-        "million_random_lines_per_s_1_thread": len(ids) / lines / 1e6,
-        "gemm_fp32_gflop_per_s": 2e-9 * 1024 * 400 * 40_943 / product,
-    }
-
-
-def _seconds(call: Any) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def compare(measured: dict[str, dict[str, float]], graph: str, work: str) -> dict[str, float]:
     """Returns how many times less CPU time a query takes than SMORE's better sampler, and their geometric mean."""
     known = SMORE.get((graph, work), {})
@@ -136,17 +113,19 @@ def compare(measured: dict[str, dict[str, float]], graph: str, work: str) -> dic
 def show(result: dict[str, Any]) -> None:
     """Prints the table."""
     print(f"{result['graph']}, {result['work']}, {result['threads']} threads", file=sys.stderr)
+    mark = "" if result["calibration"]["comparable"] else "*"
     print(f"{'':8}{'CPU µs':>10}{'queries/s':>14}{'accepted':>10}{'× stored':>10}", file=sys.stderr)
     for name, row in result["structures"].items():
         ratio = result["ratios"].get(name)
         cells = f"{row['cpu_us']:10.2f}{row['wall_qps']:14,.0f}{row['accept_rate']:10.3f}"
-        print(f"{name:8}{cells}{'' if ratio is None else f'{ratio:10.1f}'}", file=sys.stderr)
+        print(f"{name:8}{cells}{'' if ratio is None else f'{ratio:10.1f}{mark}'}", file=sys.stderr)
     if result["ratios"]:
         mean = result["ratios"]["geometric_mean"]
         print(
-            f"geometric mean {mean:.1f}, against stored figures of SMORE: it did not run beside this", file=sys.stderr
+            f"geometric mean {mean:.1f}{mark}, against stored figures of SMORE: it did not run beside this",
+            file=sys.stderr,
         )
-    print(f"calibration {result['calibration']}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    print("\n".join(lines(result["calibration"])), file=sys.stderr)
 
 
 def main() -> int:

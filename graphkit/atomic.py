@@ -24,7 +24,18 @@ def _exists(goal: Path) -> GraphkitError:
     return GraphkitError(f"{goal} exists already; choose another folder or say overwrite (--overwrite)")
 
 
-def _write_error(goal: Path, error: OSError) -> GraphkitError:
+def require_new(goal: Path, *, overwrite: bool) -> None:
+    """Makes sure that `goal` may be written, before any work is done for it.
+
+    Raises:
+        GraphkitError: it exists and `overwrite` is false.
+    """
+    if goal.exists() and not overwrite:
+        raise _exists(goal)
+
+
+def write_error(goal: Path, error: OSError) -> GraphkitError:
+    """Returns what to tell the user who wanted `goal` when the system refused to write."""
     if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
         return _exists(goal)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -54,8 +65,7 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         GraphkitError: `goal` exists and `overwrite` is false, or it cannot be written (disk full, permissions).
     """
-    if goal.exists() and not overwrite:
-        raise _exists(goal)
+    require_new(goal, overwrite=overwrite)
     part = goal.parent / f".{goal.name}.part-{os.getpid()}"
     try:
         _remove_leftovers(goal)
@@ -78,7 +88,7 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
             part.rename(goal)  # fails on a folder that another process has filled meanwhile
         _fsync(goal.parent)
     except OSError as error:
-        raise _write_error(goal, error) from error
+        raise write_error(goal, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -95,6 +105,6 @@ def write_text(goal: Path, text: str) -> None:
         _fsync(part)
         part.replace(goal)
     except OSError as error:
-        raise _write_error(goal, error) from error
+        raise write_error(goal, error) from error
     finally:
         part.unlink(missing_ok=True)

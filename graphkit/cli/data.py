@@ -1,16 +1,18 @@
-"""``graphkit data``: import triples, list the named sets."""
+"""``graphkit data``: import triples, list the named sets, make synthetic graphs."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from graphkit.data import DATASETS, import_triples
+from graphkit.data import DATASETS, import_triples, synthesize
 
 
 def run_import(options: argparse.Namespace) -> int:
@@ -31,6 +33,26 @@ def run_import(options: argparse.Namespace) -> int:
     for line in report.lines():
         console.print(line)
     console.print(f"next: graphkit train graph={shlex.quote(options.out)} run_dir=RUN")
+    return 0
+
+
+def run_synth(options: argparse.Namespace) -> int:
+    """Makes a synthetic graph and prints what it is."""
+    console = Console(file=sys.stderr)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        bars = {step: bar.add_task(f"triples {step}", total=None) for step in ("drawn", "sorted")}
+        report = synthesize(
+            options.out,
+            num_entities=options.entities,
+            num_relations=options.relations,
+            num_edges=options.edges,
+            seed=options.seed,
+            overwrite=options.overwrite,
+            progress=lambda step, done, total: bar.update(bars[step], completed=done, total=total),
+        )
+    for line in report.lines():
+        print(line)
+    print(f"next: graphkit train graph={shlex.quote(options.out)} run_dir=RUN")
     return 0
 
 

@@ -84,6 +84,12 @@ def _import(options: argparse.Namespace) -> int:
     return run_import(options)
 
 
+def _synth(options: argparse.Namespace) -> int:
+    from graphkit.cli.data import run_synth
+
+    return run_synth(options)
+
+
 def _list(options: argparse.Namespace) -> int:
     from graphkit.cli.data import run_list
 
@@ -136,9 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("--json", action="store_true", help="print JSON alone")
     answer.set_defaults(run=_answer)
 
-    data = verbs.add_parser("data", help="import triples, list the named data sets")
+    data = verbs.add_parser("data", help="import triples, make synthetic graphs, list the named data sets")
     data_verbs = data.add_subparsers(dest="data_verb", required=True, metavar="VERB")
     _add_import(data_verbs.add_parser("import", help="make a graph of TSV or CSV files"))
+    _add_synth(data_verbs.add_parser("synth", help="make a synthetic graph in the shape of Freebase, of any size"))
     data_verbs.add_parser("list", help="list the named data sets and whether they are here").set_defaults(run=_list)
 
     doctor = verbs.add_parser("doctor", help="show versions, devices and what is missing")
@@ -173,3 +180,17 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     parser.set_defaults(run=_import)
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes a graph with hubs, typed relations and integer ids; all of its triples are for training. Freebase has "
+        "86,054,151 entities, 14,824 relations and 338,586,276 triples."
+    )
+    parser.add_argument("--entities", type=int, required=True, metavar="N")
+    parser.add_argument("--relations", type=int, required=True, metavar="N")
+    parser.add_argument("--edges", type=int, required=True, metavar="N", help="distinct triples")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same gives the same graph (default: 0)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing graph store")
+    parser.set_defaults(run=_synth)

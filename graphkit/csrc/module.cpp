@@ -6,15 +6,19 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <variant>
 
+#include "graph/edge_sorter.hpp"
 #include "graph/index.hpp"
 #include "graph/resident.hpp"
+#include "machine/random_lines.hpp"
 #include "queries/execution.hpp"
 #include "queries/program.hpp"
 #include "samplers/queries.hpp"
@@ -115,17 +119,71 @@ nb::tuple build_arrays(Triples triples, std::uint64_t num_entities) {
                           own(std::move(built.run_starts)), own(std::move(built.targets)), built.duplicates);
 }
 
-nb::tuple build(Array<std::int64_t, -1, 3> rows, std::uint64_t num_entities, std::uint64_t num_relations,
-                bool wide_relations, bool wide_offsets) {
+using TripleArray = Array<std::int64_t, -1, 3>;
+
+Triples checked(const TripleArray& rows, std::uint64_t num_entities, std::uint64_t num_relations) {
     const Triples triples{rows.data(), rows.shape(0)};
     const std::uint64_t bad = first_bad_row(triples, num_entities, num_relations);
     if (bad < triples.rows) throw std::out_of_range("row " + std::to_string(bad) + " names an id out of range");
+    return triples;
+}
+
+nb::tuple build(TripleArray rows, std::uint64_t num_entities, std::uint64_t num_relations, bool wide_relations,
+                bool wide_offsets) {
+    const Triples triples = checked(rows, num_entities, num_relations);
     if (wide_offsets)
         return wide_relations ? build_arrays<std::uint32_t, std::uint64_t>(triples, num_entities)
                               : build_arrays<std::uint16_t, std::uint64_t>(triples, num_entities);
     return wide_relations ? build_arrays<std::uint32_t, std::uint32_t>(triples, num_entities)
                           : build_arrays<std::uint16_t, std::uint32_t>(triples, num_entities);
 }
+
+// The external sort of a store that is built without its edges in memory.
+class Sorter {
+  public:
+    Sorter(int file, std::uint64_t num_entities, std::uint64_t num_relations, std::uint64_t piece_edges)
+        : num_entities_(num_entities), num_relations_(num_relations) {
+        if (num_entities == 0 || num_entities >> 32 || num_relations == 0 || num_relations >> 31 || piece_edges == 0 ||
+            piece_edges >> 32)
+            throw std::invalid_argument("num_entities, num_relations or piece_edges is out of range");
+        sorter_ = make_edge_sorter(file, num_entities, num_relations, piece_edges);
+    }
+
+    void add(TripleArray rows) {
+        require_open();
+        const nb::gil_scoped_release release;
+        sorter_->add(checked(rows, num_entities_, num_relations_));
+    }
+
+    std::size_t finish() {
+        require_open();
+        finished_ = true;
+        const nb::gil_scoped_release release;
+        return num_pieces_ = sorter_->finish();
+    }
+
+    // (run_heads, run_relations, run_starts, targets, dropped)
+    nb::tuple piece(std::size_t number) const {
+        if (number >= num_pieces_) throw std::out_of_range("there is no such piece");
+        SortedEdges edges;
+        {
+            const nb::gil_scoped_release release;
+            edges = sorter_->piece(number);
+        }
+        return nb::make_tuple(own(std::move(edges.run_heads)), own(std::move(edges.run_relations)),
+                              own(std::move(edges.run_starts)), own(std::move(edges.targets)), edges.dropped);
+    }
+
+  private:
+    void require_open() const {
+        if (finished_) throw std::invalid_argument("the sorter has finished");
+    }
+
+    std::uint64_t num_entities_, num_relations_;
+    std::unique_ptr<EdgeSorter> sorter_;
+    std::size_t num_pieces_ = 0;
+    bool finished_ = false;
+};
 
 nb::tuple neighbors(const Index& index, Ids heads, Ids relations) {
     require_same_size(heads, relations);
@@ -182,6 +240,14 @@ nb::object copy_resident(AnyArray array) {
         std::memcpy(pages->data(), array.data(), bytes);
     }
     return borrow(static_cast<const std::uint8_t*>(pages->data()), {bytes}, pages);
+}
+
+// (independent lines a second, seconds of a dependent load)
+std::pair<double, double> random_lines(std::uint64_t size, unsigned threads, std::uint64_t loads, unsigned ahead) {
+    if (threads == 0 || loads == 0) throw std::invalid_argument("threads and loads must be positive");
+    const nb::gil_scoped_release release;
+    const RandomLines measured = measure_random_lines(size, threads, loads, ahead);
+    return {measured.independent_per_second, measured.dependent_seconds};
 }
 
 // Answers of queries of one structure: (values [A], offsets [B + 1]).
@@ -284,6 +350,21 @@ NB_MODULE(_native, m) {
         "and graphkit.samplers.";
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
+    nb::register_exception_translator([](const std::exception_ptr& error, void*) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::system_error& failure) {
+            errno = failure.code().value();
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+    });
+    nb::class_<Sorter>(m, "EdgeSorter")
+        .def(nb::init<int, std::uint64_t, std::uint64_t, std::uint64_t>(), nb::arg("file"), nb::arg("num_entities"),
+             nb::arg("num_relations"), nb::arg("piece_edges"))
+        .def("add", &Sorter::add, nb::arg("triples"))
+        .def("finish", &Sorter::finish)
+        .def("piece", &Sorter::piece, nb::arg("number"));
+
     m.def("copy_resident", &copy_resident, nb::arg("array"));
 
     nb::class_<Index>(m, "Index")
@@ -295,6 +376,8 @@ NB_MODULE(_native, m) {
         .def("has_edge", &has_edge, nb::arg("heads"), nb::arg("relations"), nb::arg("tails"))
         .def("degree", &degree, nb::arg("entities"))
         .def("check", &check, nb::arg("num_directed_relations"));
+
+    m.def("random_lines", &random_lines, nb::arg("size"), nb::arg("threads"), nb::arg("loads"), nb::arg("ahead"));
 
     m.attr("MAX_QUERY_DEPTH") = kMaxQueryDepth;
     m.def("execute", &execute_queries, nb::arg("index"), nb::arg("code"), nb::arg("rows"), nb::arg("threads"));

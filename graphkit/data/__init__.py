@@ -1,4 +1,4 @@
-"""Readers, splits and named data sets: how triples get into graphkit."""
+"""Readers, splits, named and synthetic data sets: how triples get into graphkit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from graphkit.data.query_sets import QUERY_SETS, QuerySet, load_queries, load_qu
 from graphkit.data.reading import EncodedTriples, TripleReader, read_triples
 from graphkit.data.sniffing import FileFormat
 from graphkit.data.splitting import Split, entity_covering_split, symmetric_groups
+from graphkit.data.synthetic import SyntheticTriples, SynthReport, synthesize
 
 __all__ = [
     "DATASETS",
@@ -19,6 +20,8 @@ __all__ = [
     "PartReport",
     "QuerySet",
     "Split",
+    "SynthReport",
+    "SyntheticTriples",
     "TripleReader",
     "entity_covering_split",
     "import_triples",
@@ -28,4 +31,5 @@ __all__ = [
     "names",
     "read_triples",
     "symmetric_groups",
+    "synthesize",
 ]

@@ -128,7 +128,7 @@ def import_triples(
             wrong.
     """
     folder = Path(out)
-    _check_out(folder, overwrite)
+    check_out(folder, overwrite)
     check_fractions(split)
     held_out = {"valid": valid, "test": test}
     given = {"train": files} | {name: part for name, part in held_out.items() if part is not None}
@@ -185,7 +185,7 @@ def _read(given: dict[str, Files], reader: TripleReader) -> _Found:
     return _Found(parts, Vocabulary(reader.entities), relations, lines, formats)
 
 
-def _check_out(folder: Path, overwrite: bool) -> None:
+def check_out(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work, a folder that may not be replaced; overwrite is for stores only."""
     if not folder.exists():
         return

@@ -38,7 +38,7 @@ def encode_triples(
     Raises:
         GraphkitError: a split is not made of three columns, mixes ids and labels, or has a label out of vocabulary.
     """
-    tables = {name: _three_columns(part, name) for name, part in parts.items()}
+    tables = {name: three_columns(part, name) for name, part in parts.items()}
     filled = [table for table in tables.values() if len(table)]
     if all(table.dtype.kind in "iu" for table in filled):
         ids = {name: np.ascontiguousarray(table, dtype=np.int64) for name, table in tables.items()}
@@ -57,7 +57,7 @@ def encode_triples(
     return EncodedSplits(ids, entities, relations)
 
 
-def _three_columns(triples: Triples, split: str) -> NDArray[Any]:
+def three_columns(triples: Triples, split: str) -> NDArray[Any]:
     """Returns the split as an array [M, 3] of integers or of Python strings."""
     table = _as_array(triples)
     if table.size == 0:

@@ -16,6 +16,9 @@ from graphkit.errors import GraphkitError
 
 Ids = NDArray[np.int64]
 
+#: Offsets are 32 bits wide while directed edges, duplicates included, are fewer.
+NARROW_OFFSETS_BELOW = 2**32
+
 
 def as_ids(values: ArrayLike) -> Ids:
     """Returns `values` as a contiguous int64 vector."""
@@ -69,18 +72,14 @@ class EdgeIndex:
         Raises:
             GraphkitError: an id is negative or too large.
         """
-        if num_entities >= 2**32 or num_relations >= 2**31:
-            raise GraphkitError(
-                f"a graph of {num_entities} entities and {num_relations} relations is beyond the store's limits "
-                f"of {2**32 - 1} and {2**31 - 1}"
-            )
+        require_size(num_entities, num_relations)
         try:
             *arrays, duplicates = _native.build_index(
                 np.ascontiguousarray(triples, dtype=np.int64).reshape(-1, 3),
                 num_entities,
                 num_relations,
-                wide_relations=2 * num_relations > 2**16,
-                wide_offsets=2 * len(triples) >= 2**32,
+                wide_relations=relation_dtype(num_relations) != np.uint16,
+                wide_offsets=offset_dtype(len(triples)) != np.uint32,
             )
         except IndexError:
             require_ids(triples, num_entities, num_relations, "train")
@@ -167,8 +166,31 @@ class EdgeIndex:
         return np.ascontiguousarray(head), np.ascontiguousarray(relation)
 
 
-def require_ids(triples: Ids, num_entities: int, num_relations: int, split: str) -> None:
-    """Makes sure that int64[M, 3] raw triples name entities 0 to N-1 and relations 0 to R-1.
+def relation_dtype(num_relations: int) -> np.dtype[np.unsignedinteger]:
+    """Returns the narrowest type of directed relations."""
+    return np.dtype(np.uint16 if 2 * num_relations <= 2**16 else np.uint32)
+
+
+def offset_dtype(num_triples: int) -> np.dtype[np.unsignedinteger]:
+    """Returns the narrowest type of offsets into the edges of so many triples, duplicates included."""
+    return np.dtype(np.uint32 if 2 * num_triples < NARROW_OFFSETS_BELOW else np.uint64)
+
+
+def require_size(num_entities: int, num_relations: int) -> None:
+    """Makes sure that a store can number so many entities and relations.
+
+    Raises:
+        GraphkitError: it cannot.
+    """
+    if num_entities >= 2**32 or num_relations >= 2**31:
+        raise GraphkitError(
+            f"a graph of {num_entities} entities and {num_relations} relations is beyond the store's limits "
+            f"of {2**32 - 1} and {2**31 - 1}"
+        )
+
+
+def require_ids(triples: Ids, num_entities: int, num_relations: int, split: str, *, first_row: int = 0) -> None:
+    """Makes sure that int64[M, 3] raw triples name entities 0 to N-1 and relations 0 to R-1; rows count from first_row.
 
     Raises:
         GraphkitError: the first triple that does not is named.
@@ -180,7 +202,7 @@ def require_ids(triples: Ids, num_entities: int, num_relations: int, split: str)
     row = int(np.argmax(outside))
     found = tuple(int(value) for value in triples[row])
     raise GraphkitError(
-        f"the {split} triple {row} is {found}, outside 0 to {num_entities - 1} for entities and 0 to "
+        f"the {split} triple {first_row + row} is {found}, outside 0 to {num_entities - 1} for entities and 0 to "
         f"{num_relations - 1} for relations; give num_entities and num_relations that cover all ids, or number the "
         "ids from 0"
     )

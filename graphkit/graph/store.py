@@ -67,19 +67,24 @@ def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> No
         for name, array in contents.arrays.items():
             path = part / f"{name}.bin"
             _write_array(path, array)
-            files[name] = {
-                "file": path.name,
-                "dtype": array.dtype.name,
-                "shape": list(array.shape),
-                "crc32": contents.checksums[name],
-            }
+            files[name] = array_entry(path, array.dtype, array.shape, contents.checksums[name])
         for name, vocabulary in contents.vocabularies.items():
             path = part / f"{name}.arrow"
             vocabulary.save(path)
             files[name] = {"file": path.name, "size": len(vocabulary), "crc32": checksum(_map_bytes(path))}
-        header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **contents.counts, "files": files}
-        header["checksum"] = _seal(header)
-        (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
+        write_header(part, contents.counts, files)
+
+
+def array_entry(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], crc32: int) -> dict[str, Any]:
+    """Returns what the header says of an array's file."""
+    return {"file": path.name, "dtype": dtype.name, "shape": list(shape), "crc32": crc32}
+
+
+def write_header(part: Path, counts: dict[str, int], files: dict[str, dict[str, Any]]) -> None:
+    """Writes the header beside the files that it describes."""
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **counts, "files": files}
+    header["checksum"] = _seal(header)
+    (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:

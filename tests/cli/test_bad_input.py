@@ -117,6 +117,30 @@ def test_malformed_line_far_down_is_found(fails: Fails, here: Path) -> None:
     assert not Path("new").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--entities", 0], "entities is 0, and a synthetic graph needs 1 or more; give a larger number"),
+        (["--seed", -1], "seed is -1, and a synthetic graph needs 0 or more; give a larger number"),
+        (
+            ["--edges", 900],
+            "900 edges do not fit: the largest of 4 relations would have 295, and the largest type of its heads and "
+            "tails has 9 of the 9 entities; give at most 219 edges, or more entities",
+        ),
+        (["--out", "kg"], "kg exists already; choose another folder, or set overwrite to replace it"),
+        (
+            ["--out", "run", "--overwrite"],
+            "run is no graph store (it has no graph.json), so it is not replaced; choose another",
+        ),
+    ],
+)
+def test_impossible_synthetic_graphs(fails: Fails, here: Path, words: list[object], sentence: str) -> None:
+    before = tree(here)
+    sizes = ["--entities", 9, "--relations", 4, "--edges", 20, "--out", "new"]
+    assert fails("data", "synth", *sizes, *words) == sentence
+    assert tree(here) == before and not Path("new").exists()
+
+
 def test_missing_file_and_existing_folder(fails: Fails, here: Path) -> None:
     assert fails("data", "import", "nowhere.tsv", "--out", "new") == "there is no file nowhere.tsv; check the path"
     before = tree(here)

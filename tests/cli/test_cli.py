@@ -379,6 +379,22 @@ def test_answer_table_marks_what_is_known(cli: Cli, run_dir: Path) -> None:
     assert "?x : next(?x, n5)" in out
 
 
+def test_synth_makes_a_graph_that_train_takes(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    sizes = ["--entities", 300, "--relations", 5, "--edges", 2_000, "--seed", 7]
+    result = cli("data", "synth", *sizes, "--out", folder)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "300 entities, 5 relations, 2,000 distinct triples, all in train\n"
+        f"saved in {folder}\n"
+        f"next: graphkit train graph='{folder}' run_dir=RUN\n"
+    )
+    words = ["model.dim=8", "trainer.max_steps=2", "trainer.patience=0"]
+    assert cli("train", f"graph={folder}", f"run_dir={tmp_path / 'run'}", *words).code == 0
+    assert cli("data", "synth", *sizes, "--out", folder).code == 2
+    assert cli("data", "synth", *sizes, "--out", folder, "--overwrite").code == 0
+
+
 def test_import_reports_and_names_the_next_step(cli: Cli, files: Path, tmp_path: Path) -> None:
     result = cli("data", "import", files / "ring.tsv", "--out", tmp_path / "a b", "--seed", 3, "--split", 0.6, 0.2, 0.2)
     assert result.code == 0
