@@ -140,6 +140,7 @@ class BlockAnswers {
   private:
     static constexpr std::size_t kAhead = 16;       // look-ups between a fetch and its use
     static constexpr std::size_t kTogether = 4096;  // look-ups that are held at a time
+    static constexpr std::size_t kTestsOfRun = 64;  // what is expected of a long run before one is found
     static constexpr std::size_t kSearchFrom = 16;  // ratio of lengths from which the longer list is searched
 
     std::uint8_t& listed(std::uint32_t node, std::uint32_t lane) { return space_.listed[node * lanes_ + lane]; }
@@ -353,6 +354,7 @@ class BlockAnswers {
         each_lane(asked, [&](std::uint32_t lane, std::size_t begin, std::size_t end) {
             if (listed(i, lane)) {
                 const MemberTest member(known(i, lane), end - begin, space_.sets);
+                for (std::size_t k = begin; k < end; ++k) member.fetch(asked[k].entity);
                 for (std::size_t k = begin; k < end; ++k) held[k] = member(asked[k].entity);
                 return;
             }
@@ -403,10 +405,10 @@ class BlockAnswers {
 
     // Says for each run whether it has an entity in common with a set, from the shorter side.
     void meet(const EntitySet& set, std::span<const std::span<const Entity>> runs, std::uint8_t* held) {
-        std::size_t sources = 0;
-        for (const auto run : runs) sources += run.size();
-        if (sources == 0) return;
-        const MemberTest member(set, sources, space_.sets);
+        std::size_t tests = 0;  // about: the first source that is found ends the tests of its run
+        for (const auto run : runs) tests += std::min(run.size(), kTestsOfRun);
+        if (tests == 0) return;
+        const MemberTest member(set, tests, space_.sets);
         for (std::size_t k = 0; k < runs.size(); ++k) {
             const auto run = runs[k];
             const auto in_run = [&](Entity x) { return std::binary_search(run.begin(), run.end(), x); };

@@ -6,9 +6,9 @@ namespace graphkit {
 namespace {
 
 // Both are estimates from the number of operations, not measured. The longer list is searched for each entity of the
-// shorter one beyond this ratio of lengths, and marked below it.
+// shorter one beyond this ratio of lengths, and its members are set up below it.
 constexpr std::size_t kSearchFrom = 16;
-// From a share of 1 in so many entities on, all marks are read in order instead of sorting.
+// From a share of 1 in so many entities on, a bit for each entity is read in order instead of sorting.
 constexpr std::uint64_t kDrainFrom = 512;
 
 struct Parts {
@@ -42,8 +42,8 @@ void SetSpace::filter(std::vector<Entity>& kept, const EntitySet& set, bool want
         std::erase_if(kept, [&](Entity x) { return std::binary_search(list.begin(), list.end(), x) != wanted; });
         return;
     }
-    const Marks& marks = mark(set);
-    std::erase_if(kept, [&](Entity x) { return marks.contains(x) != wanted; });
+    const Members& others = members(set);
+    std::erase_if(kept, [&](Entity x) { return others.contains(x) != wanted; });
 }
 
 // The entities that are in every one of `inside` and in none of `outside`; `inside` comes shortest first.
@@ -56,12 +56,14 @@ EntitySet SetSpace::common(std::span<const EntitySet* const> inside, std::span<c
 }
 
 EntitySet SetSpace::united(std::span<const EntitySet* const> sets) {
-    unmark();
+    std::size_t most = 0;
+    for (const EntitySet* set : sets) most += set->entities.size();
+    restart(most);
     std::vector<Entity>& made = buffer();
     for (const EntitySet* set : sets)
         for (const Entity x : set->entities)
-            if (marks_.insert(x)) made.push_back(x);
-    marked_ = made;
+            if (members_.insert(x)) made.push_back(x);
+    current_ = made;
     return {made, false};
 }
 
@@ -70,12 +72,14 @@ EntitySet SetSpace::unite(std::span<const std::span<const Entity>> runs) {
     const auto first = std::find_if(runs.begin(), runs.end(), filled);
     if (first == runs.end()) return {};
     if (std::find_if(first + 1, runs.end(), filled) == runs.end()) return {*first};
-    unmark();
+    std::size_t most = 0;
+    for (const auto run : runs) most += run.size();
+    restart(most);
     std::vector<Entity>& made = buffer();
     for (const auto run : runs)
         for (const Entity y : run)
-            if (marks_.insert(y)) made.push_back(y);
-    marked_ = made;
+            if (members_.insert(y)) made.push_back(y);
+    current_ = made;
     return {made, false};
 }
 
@@ -102,9 +106,9 @@ EntitySet SetSpace::sort(const EntitySet& set) {
     if (made.size() < num_entities_ / kDrainFrom) {
         std::sort(made.begin(), made.end());
     } else {
-        mark(set);
-        marks_.drain(made);
-        marked_ = {};
+        restart(num_entities_);
+        for (const Entity x : made) members_.insert(x);
+        members_.drain(made);
     }
     return {made, true, set.complement};
 }

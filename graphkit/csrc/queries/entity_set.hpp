@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "graph/index.hpp"
-#include "queries/marks.hpp"
+#include "queries/members.hpp"
 
 namespace graphkit {
 
@@ -23,11 +23,14 @@ struct EntitySet {
 // Operations on sets, and the memory of their results, which is kept from query to query.
 class SetSpace {
   public:
-    explicit SetSpace(std::uint64_t num_entities) : num_entities_(num_entities), marks_(num_entities) {}
+    explicit SetSpace(std::uint64_t num_entities) : num_entities_(num_entities), members_(num_entities) {}
+
+    // Whether a bit for each entity is too much to stay near.
+    bool large() const { return members_.large(); }
 
     // Lets go of all sets made so far.
     void reset() {
-        unmark();
+        restart(0);
         used_ = 0;
     }
 
@@ -43,15 +46,15 @@ class SetSpace {
         const auto sources = from.entities;
         if (sources.empty()) return {};
         if (sources.size() == 1) return {graph.neighbors(sources[0], relation)};
-        unmark();
+        restart(num_entities_);
         std::vector<Entity>& made = buffer();
         for (std::size_t i = 0; i < sources.size(); i += kGroup) {
             const auto group = sources.subspan(i, std::min(kGroup, sources.size() - i));
             for (const auto run : runs_of(graph, group, relation))
                 for (const Entity y : run)
-                    if (marks_.insert(y)) made.push_back(y);
+                    if (members_.insert(y)) made.push_back(y);
         }
-        marked_ = made;
+        current_ = made;
         return {made, false};
     }
 
@@ -73,13 +76,13 @@ class SetSpace {
     // The same set in ascending order.
     EntitySet sort(const EntitySet& set);
 
-    // Marks the entities of a set, and nothing else, until the next operation on sets.
-    const Marks& mark(const EntitySet& set) {
-        if (marked_.data() == set.entities.data() && marked_.size() == set.entities.size()) return marks_;
-        unmark();
-        marks_.insert_all(set.entities);
-        marked_ = set.entities;
-        return marks_;
+    // The entities of a set, and nothing else, until the next operation on sets.
+    const Members& members(const EntitySet& set) {
+        if (current_.data() == set.entities.data() && current_.size() == set.entities.size()) return members_;
+        restart(set.entities.size());
+        for (const Entity x : set.entities) members_.insert(x);
+        current_ = set.entities;
+        return members_;
     }
 
   private:
@@ -109,15 +112,16 @@ class SetSpace {
     EntitySet common(std::span<const EntitySet* const> inside, std::span<const EntitySet* const> outside);
     EntitySet united(std::span<const EntitySet* const> sets);
     void filter(std::vector<Entity>& kept, const EntitySet& set, bool wanted);
-    void unmark() {
-        marks_.prepare();
-        marks_.clear_all(marked_);
-        marked_ = {};
+    // Empties the members, and makes room for up to so many.
+    void restart(std::size_t most) {
+        members_.clear(current_);
+        current_ = {};
+        members_.begin(most);
     }
 
     std::uint64_t num_entities_;
-    Marks marks_;
-    std::span<const Entity> marked_;  // what is marked: the set of the last operation that needed marks
+    Members members_;
+    std::span<const Entity> current_;  // the members: the set of the last operation that needed them
     Runs runs_;
     std::deque<std::vector<Entity>> buffers_;  // a deque: those in use stay where they are
     std::size_t used_ = 0;

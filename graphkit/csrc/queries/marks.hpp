@@ -19,6 +19,7 @@ class Marks {
         if (bits_.empty()) bits_.resize((num_entities_ + 63) / 64);
     }
     bool contains(Entity x) const { return bits_[x / 64] >> (x % 64) & 1; }
+    void fetch(Entity x) const { __builtin_prefetch(&bits_[x / 64]); }
     // Whether x was not marked before.
     bool insert(Entity x) {
         std::uint64_t& word = bits_[x / 64];

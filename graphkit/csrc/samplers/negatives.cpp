@@ -21,8 +21,8 @@ bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members)
 }
 
 void SharedCandidates::draw(LaneRandom random, std::span<std::int64_t> list) {
-    marks_.prepare();
-    marks_.clear_all(entities_);
+    members_.clear(entities_);
+    members_.begin(list.size());
     sorted_.clear();
     entities_.clear();
     SplitMix numbers(random.next());
@@ -32,7 +32,7 @@ void SharedCandidates::draw(LaneRandom random, std::span<std::int64_t> list) {
         entities_.push_back(static_cast<Entity>(candidate));
         sorted_.emplace_back(static_cast<Entity>(candidate), i);
     }
-    marks_.insert_all(entities_);
+    for (const Entity x : entities_) members_.insert(x);
     std::sort(sorted_.begin(), sorted_.end());
 }
 
@@ -44,7 +44,7 @@ void SharedCandidates::mask(const EntitySet& answers, std::span<std::uint8_t> ma
         return;
     }
     for (const Entity answer : answers.entities) {
-        if (!marks_.contains(answer)) continue;
+        if (!members_.contains(answer)) continue;
         auto hit = std::lower_bound(sorted_.begin(), sorted_.end(), std::pair{answer, 0U});
         for (; hit != sorted_.end() && hit->first == answer; ++hit) mask[hit->second] = 0;
     }

@@ -8,6 +8,7 @@
 
 #include "graph/index.hpp"
 #include "queries/entity_set.hpp"
+#include "queries/members.hpp"
 #include "samplers/philox.hpp"
 
 namespace graphkit {
@@ -31,7 +32,7 @@ bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members)
 // The candidates of a batch, drawn uniformly from all entities.
 class SharedCandidates {
   public:
-    explicit SharedCandidates(std::uint64_t num_entities) : num_entities_(num_entities), marks_(num_entities) {}
+    explicit SharedCandidates(std::uint64_t num_entities) : num_entities_(num_entities), members_(num_entities) {}
 
     // Draws as many as `list` has room for.
     void draw(LaneRandom random, std::span<std::int64_t> list);
@@ -44,7 +45,7 @@ class SharedCandidates {
     std::uint64_t num_entities_;
     std::vector<std::pair<Entity, std::uint32_t>> sorted_;  // by entity, with the place in the list
     std::vector<Entity> entities_;
-    Marks marks_;  // of the candidates
+    Members members_;  // the candidates
 };
 
 }  // namespace graphkit

@@ -32,6 +32,7 @@ class Verifier {
             const auto compared = is_answer.compared();
             if (compared.empty() || has_any(row, compared)) {
                 const auto keep = [&](Hits& hits) {
+                    for (const std::uint32_t k : hits) is_answer.fetch(static_cast<Entity>(row[k]));
                     std::erase_if(hits, [&](std::uint32_t k) { return !is_answer(static_cast<Entity>(row[k])); });
                 };
                 redraw(row, numbers, answers, sets, keep, [&] { return answers; });
