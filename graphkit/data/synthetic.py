@@ -7,8 +7,8 @@ The totals to ask for are those of Freebase as DGL-KE and SMORE use it: 86,054,1
   and 3.0 % among 14,824.
 * Entities have types, one for 20 relations, whose sizes fall in the same way. A relation connects one type of head
   with one type of tail. Types get triples in proportion to their size.
-* Relations are 1-1, 1-N, N-1 and N-N with the shares of FB15k's (26.2, 22.7, 28.3 and 22.8 %: Bordes et al., NIPS
-  2013, section 4.2); those too large for a function of their types are N-N.
+* Relations are 1-1, 1-N, N-1 and N-N with shares of 26.2, 22.7, 28.3 and 22.8 %, which we recall as FB15k's (Bordes et
+  al., NIPS 2013, section 4.2) and did not recompute; those too large for a function of their types are N-N.
 * Within a relation, the tails of a head grow with its rank to the power of -1/2 or -3/4, and the probability of a tail
   with its own to the power of -1/2, -2/3 … -6/7: degrees have a heavy tail, with hubs. An entity ranks alike in all
   relations of its type. Heads that a relation has are spread evenly over their type.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -185,7 +186,7 @@ class QuerySampler:
         self.threads = threads
         self.ahead = ahead
         self.position = 0
-        self._statistics = [SamplingStatistics() for _ in self.options.parsed]
+        self._outcomes = np.zeros((len(self.options.parsed), len(fields(SamplingStatistics))), dtype=np.int64)
         self._stream: Any = None
 
     @property
@@ -197,8 +198,8 @@ class QuerySampler:
     def statistics(self) -> dict[str, SamplingStatistics]:
         """What became of the attempts of the batches delivered by this sampler, by structure."""
         merged: dict[str, SamplingStatistics] = {}
-        for structure, counted in zip(self.options.parsed, self._statistics, strict=True):
-            merged[structure.name] = merged.get(structure.name, SamplingStatistics()) + counted
+        for structure, counted in zip(self.options.parsed, self._outcomes.tolist(), strict=True):
+            merged[structure.name] = merged.get(structure.name, SamplingStatistics()) + SamplingStatistics(*counted)
         return merged
 
     def __iter__(self) -> Iterator[QueryBatch]:
@@ -210,11 +211,10 @@ class QuerySampler:
         number, sizes, rows, positives, counts, counted, log_probs, negatives, mask, outcomes, failed = (
             self._stream.next()
         )
-        attempts = [SamplingStatistics(*row) for row in outcomes.tolist()]
         if failed >= 0:
             self.close()  # whoever asks again starts at the same batch
-            raise _cannot_draw(self.options.parsed[failed], attempts[failed])
-        self._statistics = [before + new for before, new in zip(self._statistics, attempts, strict=True)]
+            raise _cannot_draw(self.options.parsed[failed], SamplingStatistics(*outcomes[failed].tolist()))
+        self._outcomes += outcomes
         self.position = number + 1
         return QueryBatch(
             number=number,
