@@ -53,6 +53,8 @@ class QueryStream:
         answers: int,
         backtracking: bool,
         expansion_limit: int,
+        min_answers: int,
+        max_answers: int,
         attempts: int,
         seed: int,
         threads: int,

@@ -317,8 +317,9 @@ class QueryStream {
 // `structures` are pairs of a program's code [n, 2] and the width of its rows.
 QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Code, std::uint64_t>>& structures,
                                std::uint64_t batch_size, std::uint64_t negatives, int mode, int answers,
-                               bool backtracking, std::uint64_t expansion_limit, std::uint64_t attempts,
-                               std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
+                               bool backtracking, std::uint64_t expansion_limit, std::uint64_t min_answers,
+                               std::uint64_t max_answers, std::uint64_t attempts, std::uint64_t seed, unsigned threads,
+                               unsigned ahead, std::uint64_t first) {
     if (nb::cast<const Index&>(index).num_edges() == 0)
         throw std::invalid_argument("the graph has no edges to draw queries from");
     if (structures.empty() || batch_size == 0 || attempts == 0 || threads == 0 || ahead == 0)
@@ -336,6 +337,8 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
                                static_cast<AnswerDraw>(answers),
                                backtracking,
                                expansion_limit,
+                               min_answers,
+                               max_answers,
                                attempts,
                                seed};
     return new QueryStream(std::move(index), programs, options, threads, ahead, first);
@@ -385,8 +388,8 @@ NB_MODULE(_native, m) {
     nb::class_<QueryStream>(m, "QueryStream")
         .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
              nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"),
-             nb::arg("expansion_limit"), nb::arg("attempts"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"),
-             nb::arg("first"))
+             nb::arg("expansion_limit"), nb::arg("min_answers"), nb::arg("max_answers"), nb::arg("attempts"),
+             nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
         .def("next", &QueryStream::next);
 }
 

@@ -48,6 +48,9 @@ class SamplerOptions:
     #: entities, and edges, at most that a step of a query may go along for all of its answers to be listed and counted;
     #: None = any number
     expansion_limit: int | None = 1024
+    #: answers that a multi-hop query must have at least, and at most (None = any number); bounds count all answers
+    min_answers: int = 1
+    max_answers: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,6 +78,11 @@ class SamplerOptions:
         if self.expansion_limit is not None and not 0 <= self.expansion_limit < 2**63:
             raise GraphkitError(
                 f"expansion_limit is {self.expansion_limit}, and a number from 0 to 2**63 - 1 or null is needed"
+            )
+        if not 1 <= self.min_answers <= (2**63 - 1 if self.max_answers is None else self.max_answers) < 2**63:
+            raise GraphkitError(
+                f"min_answers is {self.min_answers} and max_answers {self.max_answers}, and numbers from 1 to 2**63 "
+                "- 1 in this order are needed, or null for no upper bound"
             )
         if not 0 <= self.seed < 2**63:
             raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
@@ -111,6 +119,8 @@ class SamplingStatistics:
     refuted: int = 0
     #: every entity is an answer
     everything: int = 0
+    #: it has fewer answers than `SamplerOptions.min_answers`, or more than `max_answers`
+    out_of_bounds: int = 0
 
     @property
     def attempts(self) -> int:
@@ -139,7 +149,8 @@ class QuerySampler:
     takes it to one of them, drawn uniformly, and draws entities for the others as the answer was drawn; so does a
     negation, but for two in a row, which count as none. Walks are rejected and drawn again where they come to a dead
     end, have two equal branches, follow a relation by its inverse (if that is excluded), or where the entity that they
-    began at is no answer because a negated branch holds for it, or where every entity is known to be one.
+    began at is no answer because a negated branch holds for it, or where every entity is known to be one,
+    or where there are fewer or more answers than wanted.
     `QueryBatch.log_probs` is the logarithm of the probability of the walk, the product of what was just said, before
     rejection: among the queries of one structure it is the probability of the draw up to a constant, the accept rate.
     Several walks may lead to the same query and answer.
@@ -151,7 +162,8 @@ class QuerySampler:
     one by one, and the answers are not counted (`QueryBatch.counted`). A step along a relation is listed when it leads
     from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges; an
     intersection, when a branch is listed with at most as many entities; a union, when all of its branches are, with at
-    most as many together. A query that most candidates answer is listed after all.
+    most as many together. A query that most candidates answer is listed after all,
+    and so is every multi-hop query if their number of answers is bounded.
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.
@@ -251,6 +263,8 @@ class QuerySampler:
             answers=ANSWER_DRAWS.index(options.answers),
             backtracking=options.backtracking,
             expansion_limit=2**63 - 1 if options.expansion_limit is None else options.expansion_limit,
+            min_answers=options.min_answers,
+            max_answers=2**63 - 1 if options.max_answers is None else options.max_answers,
             attempts=ATTEMPTS,
             seed=options.seed,
             threads=self.threads,
@@ -266,6 +280,7 @@ def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> CannotDra
         "a relation followed by its inverse": counted.backtracked,
         "an answer that a negated branch refutes": counted.refuted,
         "all entities as answers": counted.everything,
+        "fewer or more answers than wanted": counted.out_of_bounds,
     }
     met = ", ".join(f"{number:,} times {reason}" for reason, number in reasons.items() if number)
     return CannotDraw(

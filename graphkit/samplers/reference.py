@@ -197,13 +197,17 @@ class _Source:
                 continue
             tree = structure.fill(walk.row)
             answers = self._evaluate(tree)
-            counted = self._is_listed(tree)
+            low, high = self.options.min_answers, self.options.max_answers or len(self.entities)
+            bounded = low > 1 or high < len(self.entities)
+            counted = bounded or self._is_listed(tree)
             if _repeats(tree):
                 outcomes["repeated"] += 1
             elif not self.options.backtracking and _backtracks(tree):
                 outcomes["backtracked"] += 1
             elif counted and answers == self.entities:
                 outcomes["everything"] += 1
+            elif bounded and not low <= len(answers) <= high:
+                outcomes["out_of_bounds"] += 1
             elif start not in answers:
                 outcomes["refuted"] += 1
             else:

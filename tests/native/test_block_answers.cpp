@@ -109,21 +109,30 @@ TEST(the_limit_decides_between_forwards_cut_and_backwards) {
 
 TEST(members_are_told_from_others_whichever_way_they_are_looked_for) {
     std::mt19937_64 random(5);
-    SetSpace sets(1000);
-    for (const std::size_t size : {0, 1, 8, 9, 60, 900})  // compared with one by one, or not
-        for (const std::size_t tests : {1, 2, 15, 1000})  // searched, or marked
-            for (const bool is_sorted : {true, false})
-                for (const bool complement : {false, true}) {
-                    std::vector<Entity> members(1000);
-                    std::iota(members.begin(), members.end(), 0U);
-                    std::shuffle(members.begin(), members.end(), random);
-                    members.resize(size);
-                    if (is_sorted) std::sort(members.begin(), members.end());
-                    const std::set<Entity> definition(members.begin(), members.end());
-                    const MemberTest member({members, is_sorted, complement}, tests, sets);
-                    for (Entity x = 0; x < 1000; ++x) CHECK_EQ(member(x), definition.contains(x) != complement);
-                    sets.reset();
-                }
+    const std::vector<std::size_t> sizes{0, 1, 8, 9, 60, 900};  // compared with one by one, or not
+    const std::vector<std::size_t> counts{1, 2, 15, 1000};      // searched, or looked up
+    for (const std::uint64_t entities : {std::uint64_t{2000}, std::uint64_t{1} << 24}) {
+        SetSpace sets(entities);
+        for (const std::size_t size : sizes)
+            for (const std::size_t tests : counts)
+                for (const bool is_sorted : {true, false})
+                    for (const bool clustered : {true, false}) {
+                        std::set<Entity> definition;
+                        while (definition.size() < size) {
+                            const auto x = static_cast<Entity>(random() % 2000);
+                            definition.insert(clustered ? x * x / 2000 : x);
+                        }
+                        std::vector<Entity> members(definition.begin(), definition.end());
+                        if (!is_sorted) std::shuffle(members.begin(), members.end(), random);
+                        const bool complement = random() % 2;
+                        const MemberTest member({members, is_sorted, complement}, tests, sets);
+                        for (Entity x = 0; x < 2000; ++x) {
+                            member.fetch(x);
+                            CHECK_EQ(member(x), definition.contains(x) != complement);
+                        }
+                        sets.reset();
+                    }
+    }
 }
 
 TEST(runs_are_united_each_entity_once) {

@@ -154,22 +154,40 @@ TEST(short_and_long_lists_intersect_by_search) {
     }
 }
 
-TEST(marks_are_those_of_the_last_set_alone) {
-    SetSpace space(130);
-    const std::vector<Entity> first{0, 63, 64, 129}, second{63, 128};
-    const Marks& marks = space.mark({first});
-    CHECK(marks.contains(129) && !marks.contains(128));
-    space.mark({second});
-    CHECK(marks.contains(63) && marks.contains(128) && !marks.contains(129) && !marks.contains(0));
-    // A union leaves its own marks, and sorting takes them away.
-    std::vector<EntitySet> sets{{first}, {second}};
-    const EntitySet both = space.unite(sets);
-    CHECK(marks.contains(0) && marks.contains(128));
-    CHECK(std::ranges::equal(space.sort(both).entities, std::vector<Entity>{0, 63, 64, 128, 129}));
-    CHECK(!marks.contains(0) && !marks.contains(128));
-    space.mark({second});
-    space.reset();
-    CHECK(!marks.contains(63));
+TEST(members_are_those_of_the_last_set_alone) {
+    for (const std::uint64_t entities : {std::uint64_t{130}, std::uint64_t{1} << 24}) {  // bits, and a table
+        SetSpace space(entities);
+        const std::vector<Entity> first{0, 63, 64, 129}, second{63, 128};
+        const Members& members = space.members({first});
+        CHECK(members.contains(129) && !members.contains(128));
+        space.members({second});
+        CHECK(members.contains(63) && members.contains(128) && !members.contains(129) && !members.contains(0));
+        // A union leaves its own members, and sorting may take them away.
+        std::vector<EntitySet> sets{{first}, {second}};
+        const EntitySet both = space.unite(sets);
+        CHECK(members.contains(0) && members.contains(128));
+        CHECK(std::ranges::equal(space.sort(both).entities, std::vector<Entity>{0, 63, 64, 128, 129}));
+        space.members({second});
+        CHECK(!members.contains(0) && members.contains(128));
+        space.reset();
+        CHECK(!members.contains(63));
+    }
+}
+
+TEST(a_table_of_members_grows_shrinks_and_forgets) {
+    std::mt19937_64 random(6);
+    Members members(std::uint64_t{1} << 24);
+    for (int round = 0; round < 300; ++round) {
+        std::set<Entity> definition;
+        const std::size_t most = random() % (round % 10 == 0 ? 4096 : 40);
+        members.begin(most);
+        for (std::size_t i = 0; i < most; ++i) {
+            const auto x = static_cast<Entity>(random() % (1 << (4 + random() % 20)));
+            CHECK_EQ(members.insert(x), definition.insert(x).second);
+        }
+        for (Entity x = 0; x < 60; ++x) CHECK_EQ(members.contains(x), definition.contains(x));
+        for (const Entity x : definition) CHECK(members.contains(x));
+    }
 }
 
 TEST(sorting_is_the_same_whether_few_or_many_are_sorted) {

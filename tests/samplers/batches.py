@@ -47,6 +47,8 @@ def sampler_options(
         answers=draw(st.sampled_from(ANSWERS)),  # type: ignore[arg-type]
         backtracking=draw(st.booleans()),
         expansion_limit=draw(st.sampled_from([0, 1, 2, 3, 5, 1024, None])),
+        min_answers=draw(st.sampled_from([1, 1, 1, 2])),
+        max_answers=draw(st.sampled_from([None, None, None, 4, 2])),
         seed=draw(st.integers(0, 2**63 - 1)),
     )
 

@@ -160,7 +160,7 @@ def test_the_graphs_have_walks_of_every_outcome() -> None:
         for outcome, mass in outcome_masses(walks_of(name, spelling, answers), backtracking).items()
         if mass * DRAWS > 20
     }
-    assert met == set(SamplingStatistics.__dataclass_fields__)
+    assert met == set(SamplingStatistics.__dataclass_fields__) - {"out_of_bounds"}  # which no setting here asks for
 
 
 @settings(max_examples=60)

@@ -147,8 +147,24 @@ def test_walks_that_a_filter_names_are_not_delivered(drawn: Drawn, named: str) -
         for (structure, _), (tree, _), counted in lanes:
             assert not has_equal_branches(tree)
             assert options.backtracking or not turns_back(tree)
-            if structure != ONE_HOP and (counted or options.mode != "none"):
-                assert len(answers_by_definition(tree, raw)) < raw.entities
+            size = len(answers_by_definition(tree, raw))
+            if structure != ONE_HOP:
+                assert options.min_answers <= size <= (options.max_answers or raw.entities)
+                assert size < raw.entities or (not counted and options.mode == "none")
+
+
+def test_queries_out_of_the_bounds_are_not_drawn_whether_they_would_be_counted_or_not() -> None:
+    # 2p from 0 has 20 answers, and from 1 three.
+    triples = (
+        [(0, 0, x) for x in range(2, 22)] + [(1, 0, x) for x in (2, 3, 4)] + [(x, 1, x + 20) for x in range(2, 22)]
+    )
+    graph = KnowledgeGraph.from_triples(triples)
+    for limit in (0, 5, None):
+        for low, high, expected in ((1, 19, {1}), (4, None, {0}), (3, 20, {0, 1})):
+            options = some("2p", batch_size=600, expansion_limit=limit, min_answers=low, max_answers=high)
+            batch = next(QuerySampler(graph, options))
+            assert batch.counted.all()
+            assert {row[0] for row in batch.segments[0].rows.tolist() if row[1:] == [0, 2]} == expected
 
 
 def test_answers_are_counted_where_no_step_leads_through_a_hub() -> None:

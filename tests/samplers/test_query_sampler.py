@@ -228,6 +228,8 @@ def native_stream(index: _native.Index, *, threads: int, ahead: int) -> _native.
         answers=0,
         backtracking=True,
         expansion_limit=100,
+        min_answers=1,
+        max_answers=2**63 - 1,
         attempts=1000,
         seed=0,
         threads=threads,

@@ -47,6 +47,16 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
         ({"mode": "shared", "negatives": -1}, "negatives is -1 with mode shared, and at least 1 is needed"),
         ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
         ({"expansion_limit": -1}, "expansion_limit is -1, and a number from 0 to 2**63 - 1 or null is needed"),
+        (
+            {"min_answers": 3, "max_answers": 2},
+            "min_answers is 3 and max_answers 2, and numbers from 1 to 2**63 - 1 in this order are needed, "
+            "or null for no upper bound",
+        ),
+        (
+            {"min_answers": 0},
+            "min_answers is 0 and max_answers None, and numbers from 1 to 2**63 - 1 in this order are needed, "
+            "or null for no upper bound",
+        ),
         ({"seed": -1}, "seed is -1, and a number from 0 to 2**63 - 1 is needed"),
         ({"seed": 2**63}, f"seed is {2**63}, and a number from 0 to 2**63 - 1 is needed"),
         (

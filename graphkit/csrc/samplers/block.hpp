@@ -27,8 +27,9 @@ enum class Outcome : std::uint8_t {
     kBacktracked,  // a relation is followed by its inverse, where that is excluded
     kRefuted,      // the entity that the walk began at is no answer: a negated branch holds for it
     kEverything,   // every entity is an answer, so that nothing is a negative
+    kOutOfBounds,  // fewer or more answers than are wanted
 };
-inline constexpr std::size_t kOutcomes = 6;
+inline constexpr std::size_t kOutcomes = 7;
 using OutcomeCounts = std::array<std::int64_t, kOutcomes>;
 
 // Slots and probabilities of the lanes of a block, each an array over the lanes.

@@ -63,7 +63,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
         if (walk.one_hop()) {
             // Segments of the same structure take turns in its epochs.
             segment.position = segment.position * one_hops_ + one_hops_before++;
-            fill_edges(graph, segment, verifier, out);
+            fill_edges(graph, segment, space, verifier, out);
         } else if (!fill_walks(graph, segment, stop, space, verifier, out)) {
             out.failed = static_cast<std::int64_t>(segment.index);
             return;
@@ -74,8 +74,8 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
 }
 
 template <class Rel, class Offset>
-void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, Verifier& verifier,
-                               QueryBatch& out) const {
+void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
+                               Verifier& verifier, QueryBatch& out) const {
     const std::uint64_t edges = graph.num_edges();
     const double log_prob = -std::log(static_cast<double>(edges));
     std::uint64_t position = segment.position, epoch = position / edges;
@@ -108,7 +108,7 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
             row[1] = static_cast<std::int64_t>(graph.run_relations[run[i]]);
             out.log_probs[lane] = log_prob;
             LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
-            verifier.accept({graph.run(run[i])}, graph.targets[edge[i]], false, lane, random);
+            verifier.accept({graph.run(run[i])}, space.answers.sets, graph.targets[edge[i]], false, lane, random);
         }
     }
     out.outcomes[segment.index * kOutcomes] = static_cast<std::int64_t>(segment.size);

@@ -48,8 +48,8 @@ class QuerySampling {
     std::uint64_t queries_before(std::uint64_t batch, std::uint64_t segment) const;
 
     template <class Rel, class Offset>
-    void fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, Verifier& verifier,
-                    QueryBatch& out) const;
+    void fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
+                    Verifier& verifier, QueryBatch& out) const;
     template <class Rel, class Offset>
     bool fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
                     SamplingSpace& space, Verifier& verifier, QueryBatch& out) const;

@@ -26,6 +26,8 @@ struct QueryOptions {
     bool backtracking = true;
     // Entities and edges at most that a step goes along to list all answers of a query (block_answers.hpp).
     std::uint64_t expansion_limit = std::numeric_limits<std::int64_t>::max();
+    // Answers that a multi-hop query must have at least and at most.
+    std::uint64_t min_answers = 1, max_answers = std::numeric_limits<std::int64_t>::max();
     // Walks at most that are tried for a query, and for a block of queries before the first of them is drawn.
     std::uint64_t attempts = 1;
     std::uint64_t seed = 0;

@@ -18,11 +18,16 @@ namespace graphkit {
 class Verifier {
   public:
     Verifier(const QueryOptions& options, std::uint64_t num_entities, SamplingSpace& space, QueryBatch& out)
-        : options_(options), num_entities_(num_entities), space_(space), out_(out) {}
+        : options_(options),
+          num_entities_(num_entities),
+          bounded_(options.min_answers > 1 || options.max_answers < num_entities),
+          space_(space),
+          out_(out) {}
 
-    // A query whose answers are listed. `refutable` says whether the positive may be none of them.
-    Outcome accept(const EntitySet& answers, Entity positive, bool refutable, std::uint64_t lane, LaneRandom& random) {
-        SetSpace& sets = space_.answers.sets;
+    // A query whose answers are listed, in the memory of `sets` or of the index. `refutable` says whether the positive
+    // may be none of them.
+    Outcome accept(const EntitySet& answers, SetSpace& sets, Entity positive, bool refutable, std::uint64_t lane,
+                   LaneRandom& random) {
         if (options_.mode == Negatives::kOwn) {
             const MemberTest is_answer(answers, 1 + options_.negatives, sets);
             if (refutable && !is_answer(positive)) return Outcome::kRefuted;
@@ -49,10 +54,14 @@ class Verifier {
     template <class Rel, class Offset>
     Outcome accept(BlockAnswers<Rel, Offset>& answers, std::uint32_t place, Entity positive, std::uint64_t lane,
                    LaneRandom& random) {
-        if (!answers.listed(place)) return accept_untold(answers, place, positive, lane, random);
-        const EntitySet& all = answers.answers(place);
-        if (all.entities.size() == num_entities_) return Outcome::kEverything;
-        return accept(all, positive, answers.refutable(), lane, random);
+        const bool listed = answers.listed(place);
+        if (!listed && !bounded_) return accept_untold(answers, place, positive, lane, random);
+        const EntitySet all = listed ? answers.answers(place) : answers.list_all(place, space_.all_answers);
+        const std::uint64_t count = all.entities.size();
+        if (count == num_entities_) return Outcome::kEverything;
+        if (bounded_ && (count < options_.min_answers || count > options_.max_answers)) return Outcome::kOutOfBounds;
+        SetSpace& sets = listed ? space_.answers.sets : space_.all_answers.sets;
+        return accept(all, sets, positive, answers.refutable(), lane, random);
     }
 
   private:
@@ -155,6 +164,7 @@ class Verifier {
 
     const QueryOptions& options_;
     std::uint64_t num_entities_;
+    bool bounded_;  // whether the number of answers decides
     SamplingSpace& space_;
     QueryBatch& out_;
 };
