@@ -107,6 +107,32 @@ TEST(the_limit_decides_between_forwards_cut_and_backwards) {
     }
 }
 
+TEST(steps_from_thousands_of_entities_are_listed_like_short_ones) {
+    const std::int64_t spokes = 5000;  // more than the look-ups that are held together
+    std::vector<Edge> triples;
+    for (std::int64_t x = 1; x <= spokes; ++x) {
+        triples.push_back({0, 0, x});
+        triples.push_back({x, 1, spokes + 1 + x % 7});
+    }
+    const Drawn graph = build(triples, spokes + 10);
+    const BlockPlan plan(Program(Code{0, 0, 1, 1, 1, 2}, 3));
+    const std::vector<std::int64_t> rows{0, 0, 2, 0, 0, 2};
+    const std::vector<std::uint32_t> some{0, 1};
+    const auto view = graph.arrays.view();
+    BlockSpace space(graph.entities);
+    for (const auto& [limit, listed] :
+         {std::pair{kAll, true}, {std::uint64_t{5000}, true}, {std::uint64_t{4999}, false}}) {
+        BlockAnswers block(view, plan, limit, 2, rows.data(), space);
+        block.execute(some);
+        for (const std::uint32_t lane : some) {
+            CHECK_EQ(block.listed(lane), listed);
+            if (!listed) continue;
+            const auto found = space.sets.sort(block.answers(lane)).entities;
+            CHECK(std::ranges::equal(found, std::vector<Entity>{5001, 5002, 5003, 5004, 5005, 5006, 5007}));
+        }
+    }
+}
+
 TEST(members_are_told_from_others_whichever_way_they_are_looked_for) {
     std::mt19937_64 random(5);
     const std::vector<std::size_t> sizes{0, 1, 8, 9, 60, 900};  // compared with one by one, or not

@@ -191,11 +191,26 @@ class BlockAnswers {
             const auto sources = known(node.operands[0], lane).entities;
             if (sources.size() > std::max<std::uint64_t>(limit_, 1)) continue;
             const auto relation = static_cast<std::uint32_t>(id(lane, node.column));
+            if (sources.size() > kTogether) {
+                project_many(i, lane, relation);
+                continue;
+            }
             for (const Entity x : sources) space_.look_ups.push_back({x, relation});
             space_.parts.push_back({lane, space_.look_ups.size()});
             if (space_.look_ups.size() >= kTogether) project_parts(i);
         }
         project_parts(i);
+    }
+
+    // Lists a projection from so many entities that their look-ups are not held together.
+    void project_many(std::uint32_t i, std::uint32_t lane, std::uint32_t relation) {
+        const EntitySet& from = known(plan_.nodes[i].operands[0], lane);
+        std::uint64_t edges = 0;
+        for (const Entity x : from.entities) {
+            edges += graph_.neighbors(x, relation).size();
+            if (edges > limit_) return;
+        }
+        set(i, lane, space_.sets.project(graph_, from, relation));
     }
 
     void project_parts(std::uint32_t i) {
