@@ -47,8 +47,8 @@ class QueryBatch:
     segments: tuple[Segment, ...]
     #: int64[B], an answer of each query
     positives: Tensor
-    #: int64[B], number of answers of each query in the sampler's graph, or `SamplerOptions.expansion_limit` where they
-    #: are not counted
+    #: int64[B], number of answers of each query in the sampler's graph; where they are not counted an estimate by the
+    #: share of answers among the candidates drawn, at least `SamplerOptions.expansion_limit` and less than N
     answer_counts: Tensor
     #: bool[B], whether the answers of each query were counted
     counted: Tensor

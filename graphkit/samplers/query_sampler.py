@@ -159,11 +159,12 @@ class QuerySampler:
     one. Negatives are uniform over the entities that are no answer (own; with repetition, and masked out where there
     are none), or uniform over all entities with a mask (shared). Most queries are executed forwards from their anchors,
     which lists and counts their answers. Where that would lead through a hub, entities are tested backwards instead,
-    one by one, and the answers are not counted (`QueryBatch.counted`). A step along a relation is listed when it leads
-    from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges; an
-    intersection, when a branch is listed with at most as many entities; a union, when all of its branches are, with at
-    most as many together. A query that most candidates answer is listed after all,
-    and so is every multi-hop query if their number of answers is bounded.
+    one by one, and the answers are not counted but estimated (`QueryBatch.counted`). A step along a relation is listed
+    when it leads from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges;
+    an intersection, when a branch is listed with at most as many entities; a union, when all of its branches are, with
+    at most as many together. A query that most candidates answer is listed after all, and so is every multi-hop query
+    if their number of answers is bounded; without a limit a thread may hold as many entities as the graph has for each
+    of 256 queries.
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.

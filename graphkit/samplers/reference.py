@@ -146,7 +146,7 @@ def sample_counted(
     negatives = torch.tensor([drawn.own for drawn in lanes] if own_mode else shared)
     verified = [[len(drawn.answers) < graph.num_entities] * options.negatives for drawn in lanes]
     in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn in lanes]
-    counts = [len(drawn.answers) if drawn.counted else options.expansion_limit for drawn in lanes]
+    counts = [len(drawn.answers) if drawn.counted else source.estimate(drawn) for drawn in lanes]
     batch = QueryBatch(
         number=number,
         segments=tuple(segments),
@@ -169,6 +169,8 @@ class _Drawn:
     log_prob: float
     #: negatives of its own
     own: list[int]
+    #: answers among the entities that were drawn first, as negatives
+    hits: int = 0
 
 
 class _Source:
@@ -184,7 +186,7 @@ class _Source:
         epoch, place = divmod(position, len(self.edges))
         head, relation, tail = self.edges[permute(place, len(self.edges), self.options.seed, epoch)]
         answers = frozenset(t for h, r, t in self.edges if (h, r) == (head, relation))
-        own, _ = self._negatives(answers, True, random)
+        own, *_ = self._negatives(answers, True, random)
         return _Drawn([head, relation], tail, answers, True, -math.log(len(self.edges)), own)
 
     def query(self, structure: Structure, random: LaneRandom, outcomes: Counter[str]) -> _Drawn:
@@ -211,10 +213,16 @@ class _Source:
             elif start not in answers:
                 outcomes["refuted"] += 1
             else:
-                own, after_all = self._negatives(answers, counted, random)
+                own, hits, after_all = self._negatives(answers, counted, random)
                 if not after_all or answers != self.entities:
-                    return _Drawn(walk.row, start, answers, counted or after_all, walk.log_prob, own)
+                    return _Drawn(walk.row, start, answers, counted or after_all, walk.log_prob, own, hits)
                 outcomes["everything"] += 1
+
+    def estimate(self, drawn: _Drawn) -> int:
+        """Returns the number of answers that is told of a query that is not counted."""
+        size, options = len(self.entities), self.options
+        share = drawn.hits * size // options.negatives if options.negatives else 0
+        return min(max(share, options.expansion_limit or 0), size - 1)
 
     def _evaluate(self, node: Node) -> frozenset[int]:
         return evaluate(node, set(self.edges), self.entities)
@@ -243,14 +251,18 @@ class _Source:
                 small = sum(len(self._evaluate(branch)) for branch in inner) <= limit
                 return small and all(map(self._is_listed, node.branches))
 
-    def _negatives(self, answers: frozenset[int], counted: bool, random: LaneRandom) -> tuple[list[int], bool]:
-        """Returns negatives for a query of its own, and whether its answers had to be listed after all for them."""
-        if self.options.mode != "own":
-            return [], not counted and self.options.mode == "shared" and answers.issuperset(self.shared)
+    def _negatives(self, answers: frozenset[int], counted: bool, random: LaneRandom) -> tuple[list[int], int, bool]:
+        """Returns negatives of its own, the answers among those drawn first, and whether all had to be listed."""
+        if self.options.mode == "none":
+            return [], 0, False
+        if self.options.mode == "shared":
+            met = sum(candidate in answers for candidate in self.shared)
+            return [], met, not counted and met == len(self.shared)
         size = len(self.entities)
         numbers = SplitMix(random.next())
         own = [numbers.below(size) for _ in range(self.options.negatives)]
         rest = sorted(self.entities - answers)
+        first = sum(entity in answers for entity in own)
         after_all = False
         for tries in count():
             hits = [k for k in range(len(own)) if own[k] in answers]
@@ -259,7 +271,7 @@ class _Source:
             for k in hits:
                 own[k] = (rest[numbers.below(len(rest))] if rest else 0) if by_rank else numbers.below(size)
             if by_rank or not hits:
-                return own, after_all
+                return own, first, after_all
         raise AssertionError
 
 

@@ -85,7 +85,7 @@ def test_the_audit_finds_each_kind_of_mistake_and_none_in_what_is_right(mode: st
     others = (batch.positives + 1) % 60
     planted = {
         "the positive is no answer": replace(batch, positives=others),
-        "the count is wrong": replace(batch, answer_counts=batch.answer_counts + 1),
+        "the count is wrong": replace(batch, answer_counts=batch.answer_counts + 60),
         "the mask is wrong": replace(batch, mask=~batch.mask),
     }
     if mode == "own":

@@ -133,6 +133,26 @@ TEST(steps_from_thousands_of_entities_are_listed_like_short_ones) {
     }
 }
 
+TEST(backward_tests_ask_an_entity_once_however_many_paths_lead_to_it) {
+    // A star of 2,000 leaves: backwards, paths of eight steps are 2,000 to the power of four.
+    const std::int64_t leaves = 2000;
+    std::vector<Edge> triples;
+    for (std::int64_t x = 1; x <= leaves; ++x) triples.push_back({0, 0, x});
+    const Drawn graph = build(triples, leaves + 1);
+    const BlockPlan plan(Program(Code{0, 0, 1, 1, 1, 2, 1, 3, 1, 4, 1, 5, 1, 6, 1, 7, 1, 8}, 9));
+    const std::vector<std::int64_t> row{0, 0, 1, 0, 1, 0, 1, 0, 1};
+    const std::vector<std::uint32_t> some{0};
+    const auto view = graph.arrays.view();
+    BlockSpace space(graph.entities);
+    BlockAnswers block(view, plan, 0, 1, row.data(), space);
+    block.execute(some);
+    CHECK(!block.listed(0));
+    const std::vector<Asked> asked{{0, 0}, {1, 0}, {7, 0}};
+    std::vector<std::uint8_t> held(3);
+    block.test(asked, held);
+    CHECK_EQ(held, (std::vector<std::uint8_t>{1, 0, 0}));
+}
+
 TEST(members_are_told_from_others_whichever_way_they_are_looked_for) {
     std::mt19937_64 random(5);
     const std::vector<std::size_t> sizes{0, 1, 8, 9, 60, 900};  // compared with one by one, or not

@@ -130,7 +130,8 @@ def test_positives_counts_and_masks_are_those_of_the_definition(drawn: Drawn, na
         for lane, (tree, positive) in enumerate(queries_of(batch)):
             answers = answers_by_definition(tree, raw)
             assert positive in answers
-            assert batch.answer_counts[lane] == (len(answers) if batch.counted[lane] else options.expansion_limit)
+            told = int(batch.answer_counts[lane])
+            assert told == len(answers) if batch.counted[lane] else 0 <= told < raw.entities
             if options.mode == "shared":
                 assert all(counted == (entity not in answers) for entity, counted in candidates(batch, lane))
             if options.mode == "own":
@@ -180,6 +181,18 @@ def test_answers_are_counted_where_no_step_leads_through_a_hub() -> None:
                     counts[row[0]] = (counted, count)
         enough = limit or 100
         assert counts == {0: (enough >= 20, 20 if enough >= 20 else limit), 1: (enough >= 3, 3 if enough >= 3 else 2)}
+
+
+def test_answers_that_are_not_counted_are_estimated_from_the_candidates() -> None:
+    # 1,000 of 3,000 entities are answers of the 2p query (0, 0, 2), which takes 50 entities and 1,000 edges.
+    triples = [(0, 0, x) for x in range(1, 51)] + [(1 + x % 50, 1, 100 + x) for x in range(1000)]
+    graph = KnowledgeGraph.from_triples(triples, num_entities=3000)
+    for mode in ("own", "shared"):
+        options = some("2p", batch_size=1500, mode=mode, negatives=500, expansion_limit=40)
+        batch = next(QuerySampler(graph, options))
+        lanes = [i for i, row in enumerate(batch.segments[0].rows.tolist()) if row == [0, 0, 2]]
+        assert not batch.counted[lanes].any()
+        assert 900 < batch.answer_counts[lanes].double().mean() < 1100
 
 
 def test_relations_turn_back_unless_that_is_excluded(eight_nodes: KnowledgeGraph) -> None:

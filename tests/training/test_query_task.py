@@ -257,3 +257,13 @@ def test_the_loss_over_all_entities_is_for_one_hop_alone(graph: KnowledgeGraph) 
         "the sampler's mode none takes the loss over all entities, where the other answers of a query count as wrong, "
         "and queries of the structure 2i may have many; choose sampler=shared"
     )
+
+
+@pytest.mark.parametrize("mode", ["own", "shared"])
+def test_queries_that_are_not_counted_have_finite_losses_on_graphs_below_the_limit(mode: str) -> None:
+    # Two hops here follow more than 1,024 edges, on a graph of 200 entities.
+    dense = KnowledgeGraph.from_triples([(x, 0, 100 + y) for x in range(100) for y in range(60)], num_entities=200)
+    options = SamplerOptions(structures="2p 3p", batch_size=64, mode=mode, negatives=20)  # type: ignore[arg-type]
+    assert not next(QuerySampler(dense, options)).counted.all()
+    task = QueryTask(dense, GQE(1, dim=8, margin=3.0), sampler=QuerySampler(dense, options), seed=1)
+    assert np.isfinite(run_steps(task, 5)).all()

@@ -80,7 +80,7 @@ class Partition {
     std::vector<Stored> close() {
         for (std::size_t part = 0; part < stored_.size(); ++part)
             if (filled_[part] > 0) flush(part);
-        buffers_ = {};
+        buffers_ = std::vector<Key>();  // its memory goes too
         return std::move(stored_);
     }
 

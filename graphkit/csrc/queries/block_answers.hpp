@@ -74,6 +74,12 @@ struct BlockSpace {
         std::uint32_t lane;
         std::size_t end;  // of the lane's look-ups
     };
+    // An entity whose source is asked for it.
+    struct Link {
+        Entity source;
+        std::uint32_t origin;  // place of the entity among those that a level puts to its operands
+        std::uint32_t place;   // of the source among those that are asked next
+    };
     // What one level of the backward test works on.
     struct Level {
         std::vector<Asked> asked;
@@ -83,6 +89,7 @@ struct BlockSpace {
         std::vector<std::span<const Entity>> runs;
         std::vector<Asked> next;  // what is put to an operand
         std::vector<std::uint32_t> next_origins;
+        std::vector<Link> links;
         std::vector<std::uint8_t> next_held;
     };
 
@@ -111,7 +118,7 @@ class BlockAnswers {
 
     // Executes the queries of some lanes.
     void execute(std::span<const std::uint32_t> some) {
-        space_.sets.reset();
+        space_.sets.reset();  // first: it may hold on to anchors
         space_.known.resize(plan_.nodes.size() * lanes_);
         space_.listed.resize(plan_.nodes.size() * lanes_);
         space_.anchors.resize(plan_.nodes.size() * lanes_);
@@ -398,24 +405,33 @@ class BlockAnswers {
             here.look_ups.push_back({entity, static_cast<std::uint32_t>(id(lane, node.column) ^ 1)});
         find_runs(here.look_ups, here.runs);
         here.next.clear();
-        here.next_origins.clear();
+        here.links.clear();
         each_lane(here.asked, [&](std::uint32_t lane, std::size_t begin, std::size_t end) {
-            if (listed(node.operands[0], lane)) {
-                meet(known(node.operands[0], lane), std::span(here.runs).subspan(begin, end - begin),
-                     here.held.data() + begin);
-                return;
-            }
-            for (std::size_t k = begin; k < end; ++k) {
-                for (const Entity source : here.runs[k]) {
-                    here.next.push_back({source, lane});
-                    here.next_origins.push_back(static_cast<std::uint32_t>(k));
-                }
-            }
+            const auto runs = std::span(here.runs).subspan(begin, end - begin);
+            if (listed(node.operands[0], lane))
+                meet(known(node.operands[0], lane), runs, here.held.data() + begin);
+            else
+                link(runs, static_cast<std::uint32_t>(begin), lane, here);
         });
         if (here.next.empty()) return;
         here.next_held.resize(here.next.size());
         test(node.operands[0], here.next, here.next_held, depth + 1);
-        for (std::size_t k = 0; k < here.next.size(); ++k) here.held[here.next_origins[k]] |= here.next_held[k];
+        for (const auto& [source, origin, place] : here.links) here.held[origin] |= here.next_held[place];
+    }
+
+    // Puts the sources of the runs of a lane to the operand, each once, however many runs lead to it: what is asked of
+    // a lane is never more than the graph has entities.
+    static void link(std::span<const std::span<const Entity>> runs, std::uint32_t first, std::uint32_t lane,
+                     BlockSpace::Level& here) {
+        const std::size_t begin = here.links.size();
+        for (std::uint32_t k = 0; k < runs.size(); ++k)
+            for (const Entity source : runs[k]) here.links.push_back({source, first + k, 0});
+        const auto links = std::span(here.links).subspan(begin);
+        std::ranges::sort(links, {}, &BlockSpace::Link::source);
+        for (std::size_t k = 0; k < links.size(); ++k) {
+            if (k == 0 || links[k].source != links[k - 1].source) here.next.push_back({links[k].source, lane});
+            links[k].place = static_cast<std::uint32_t>(here.next.size() - 1);
+        }
     }
 
     // Says for each run whether it has an entity in common with a set, from the shorter side.

@@ -28,9 +28,6 @@ class Marks {
         word |= bit;
         return fresh;
     }
-    void insert_all(std::span<const Entity> entities) {
-        for (const Entity x : entities) bits_[x / 64] |= std::uint64_t{1} << (x % 64);
-    }
     // Whole words are cleared: nothing may be marked but `entities`.
     void clear_all(std::span<const Entity> entities) {
         for (const Entity x : entities) bits_[x / 64] = 0;

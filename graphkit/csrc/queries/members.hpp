@@ -64,6 +64,8 @@ class Members {
     static constexpr std::size_t kTableUpTo = 4096;         // members
     static constexpr std::uint64_t kBitsUpTo = 1ULL << 23;  // entities whose bits, 1 MiB, stay near
 
+    static_assert(kBitsUpTo >= kTableUpTo);  // what `drain` is called for has bits
+
     std::uint64_t entry(Entity x) const { return static_cast<std::uint64_t>(generation_) << 32 | x; }
     // Where x is, or would be: the first place from its own that holds it or nothing of this generation.
     std::size_t place_of(Entity x) const {

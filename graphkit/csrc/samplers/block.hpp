@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -30,7 +29,6 @@ enum class Outcome : std::uint8_t {
     kOutOfBounds,  // fewer or more answers than are wanted
 };
 inline constexpr std::size_t kOutcomes = 7;
-using OutcomeCounts = std::array<std::int64_t, kOutcomes>;
 
 // Slots and probabilities of the lanes of a block, each an array over the lanes.
 struct Block {

@@ -1,6 +1,7 @@
 #include "samplers/queries.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "samplers/permutation.hpp"

@@ -41,7 +41,7 @@ struct QueryBatch {
     std::vector<std::int64_t> sizes;       // [segments] queries of each
     std::vector<std::int64_t> rows;        // ids of the queries, segment by segment
     std::vector<std::int64_t> positives;   // [B] an answer of the query
-    std::vector<std::int64_t> counts;      // [B] number of answers in the graph, or the limit where not counted
+    std::vector<std::int64_t> counts;      // [B] number of answers in the graph, an estimate where not counted
     std::vector<std::uint8_t> counted;     // [B] whether all answers were listed
     std::vector<double> log_probs;         // [B] of the walk among all walks, before any is rejected
     std::vector<std::int64_t> candidates;  // [B, K] own, [K] shared, empty without negatives
@@ -59,6 +59,7 @@ struct SamplingSpace {
     BlockSpace answers;
     ExecutionSpace all_answers;  // of a query that is listed after all
     std::vector<std::uint32_t> pending, drawn, rejected, hits;
+    std::vector<Entity> redrawn;
     std::vector<Asked> asked;
     std::vector<std::uint8_t> held;
     SharedCandidates shared;

@@ -40,6 +40,7 @@ class Verifier {
                     for (const std::uint32_t k : hits) is_answer.fetch(static_cast<Entity>(row[k]));
                     std::erase_if(hits, [&](std::uint32_t k) { return !is_answer(static_cast<Entity>(row[k])); });
                 };
+                find_hits(row.size(), keep);
                 redraw(row, numbers, answers, sets, keep, [&] { return answers; });
             }
             std::ranges::fill(mask(lane), answers.entities.size() < num_entities_);
@@ -75,22 +76,27 @@ class Verifier {
                           LaneRandom& random) {
         if (answers.refutable() && !test(answers, place, std::span(&positive, 1))[0]) return Outcome::kRefuted;
         std::uint64_t known = 0;  // answers, when they were listed after all
+        std::uint64_t hits = 0;   // of as many uniform draws as there are negatives
         if (options_.mode == Negatives::kOwn) {
             const auto row = this->row(lane);
             SplitMix numbers(random.next());
             numbers.fill_below(num_entities_, row);
-            const auto keep = [&](Hits& hits) { keep_answers(answers, place, row, hits); };
+            const auto keep = [&](Hits& places) { keep_answers(answers, place, row, places); };
             const auto list = [&] { return answers.list_all(place, space_.all_answers); };
+            hits = find_hits(row.size(), keep);
             known = redraw(row, numbers, std::nullopt, space_.all_answers.sets, keep, list);
             std::ranges::fill(mask(lane), 1);
         } else if (options_.mode == Negatives::kShared) {
             const auto held = test(answers, place, space_.shared.entities());
             std::ranges::transform(held, mask(lane).begin(), [](std::uint8_t answer) { return answer == 0; });
-            if (std::ranges::all_of(held, [](std::uint8_t answer) { return answer != 0; }))
-                known = answers.list_all(place, space_.all_answers).entities.size();
+            hits = static_cast<std::uint64_t>(std::ranges::count(held, 1));
+            if (hits == held.size()) known = answers.list_all(place, space_.all_answers).entities.size();
         }
         if (known == num_entities_) return Outcome::kEverything;
-        return write(positive, known > 0 ? known : options_.expansion_limit, known > 0, lane);
+        if (known > 0) return write(positive, known, true, lane);
+        // An estimate, which leaves room for what is no answer.
+        const std::uint64_t share = options_.negatives > 0 ? hits * num_entities_ / options_.negatives : 0;
+        return write(positive, std::min(std::max(share, options_.expansion_limit), num_entities_ - 1), false, lane);
     }
 
     std::span<std::int64_t> row(std::uint64_t lane) {
@@ -116,6 +122,15 @@ class Verifier {
         return space_.held;
     }
 
+    // The places of a row that hold answers, which `keep` leaves over; returns their number.
+    template <class Keep>
+    std::size_t find_hits(std::size_t size, Keep keep) {
+        space_.hits.resize(size);
+        std::iota(space_.hits.begin(), space_.hits.end(), 0U);
+        keep(space_.hits);
+        return space_.hits.size();
+    }
+
     // Draws those entities of a row that are answers again, round by round; or by their rank among those that are none,
     // when it is known that most are answers. `keep` drops the places of other entities, and `list` lists all answers.
     // Returns how many there are, if they had to be listed.
@@ -123,9 +138,6 @@ class Verifier {
     std::uint64_t redraw(std::span<std::int64_t> row, SplitMix& numbers, std::optional<EntitySet> known, SetSpace& sets,
                          Keep keep, List list) {
         Hits& hits = space_.hits;
-        hits.resize(row.size());
-        std::iota(hits.begin(), hits.end(), 0U);
-        keep(hits);
         std::uint64_t listed = 0;
         for (int round = 0; !hits.empty(); ++round) {
             if (!known && round == kPatience) {
@@ -152,10 +164,9 @@ class Verifier {
     // Drops the hits of a row that are no answers.
     template <class Answers>
     void keep_answers(Answers& answers, std::uint32_t place, std::span<const std::int64_t> row, Hits& hits) {
-        space_.asked.clear();
-        for (const std::uint32_t k : hits) space_.asked.push_back({static_cast<Entity>(row[k]), place});
-        space_.held.resize(hits.size());
-        answers.test(space_.asked, space_.held);
+        space_.redrawn.clear();
+        for (const std::uint32_t k : hits) space_.redrawn.push_back(static_cast<Entity>(row[k]));
+        test(answers, place, std::span<const Entity>(space_.redrawn));
         std::size_t kept = 0;
         for (std::size_t i = 0; i < hits.size(); ++i)
             if (space_.held[i]) hits[kept++] = hits[i];
