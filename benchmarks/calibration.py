@@ -9,6 +9,7 @@ nothing else ran; the rows below were measured there too. Where this machine dif
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -43,8 +44,8 @@ def calibrate() -> dict[str, Any]:
     """Returns measured and stored figures, whether the machines compare, and where not, why; and what others ran.
 
     Random lines are 64-byte loads from 1 GiB in huge pages, prefetched 24 ahead; a dependent load takes its address
-    from the one before; the product is 1024×400 by 400×40,943. Each is the median of five, as the stored
-    ones are medians.
+    from the one before; the product is 1024×400 by 400×40,943. Each is the median of five, or of ten for
+    the dependent load, as the stored ones are medians. What others ran is of the time that this takes.
     """
     measured: dict[str, float] = {}
     dependent = []
@@ -101,8 +102,11 @@ def lines(calibration: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Measures and prints."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args()
     calibration = calibrate()
-    if "--json" in sys.argv[1:]:
+    if options.json:
         print(json.dumps(calibration))
     else:
         print("\n".join(lines(calibration)))

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from calibration import calibrate, lines
 from query_sampler import measure
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
 
 
-def show(result: dict[str, Any]) -> None:
+def show(result: dict[str, Any], out: TextIO) -> None:
     """Prints the table."""
     print(
         f"{result['entities']:,} entities, {result['relations']:,} relations, {result['edges']:,} edges\n"
@@ -104,14 +104,14 @@ def show(result: dict[str, Any]) -> None:
         f"{result['file_gb']:.2f} GB; opened in {result['open_seconds']:.3f} s\n"
         f"W1, {result['threads']} threads: resident in {result['anon_gib']['resident']:.2f} GiB, "
         f"mapped in {result['anon_gib']['mapped']:.2f} GiB beside the file",
-        file=sys.stderr,
+        file=out,
     )
-    print(f"{'':8}{'CPU µs':>10}{'queries/s':>14}{'accepted':>10}{'CPU µs mapped':>16}", file=sys.stderr)
+    print(f"{'':8}{'CPU µs':>10}{'queries/s':>14}{'accepted':>10}{'CPU µs mapped':>16}", file=out)
     for name, row in result["structures"].items():
         mapped = result["mapped_structures"][name]["cpu_us"]
         cells = f"{row['cpu_us']:10.2f}{row['wall_qps']:14,.0f}{row['accept_rate']:10.3f}{mapped:16.2f}"
-        print(f"{name:8}{cells}", file=sys.stderr)
-    print("\n".join(lines(result["calibration"])), file=sys.stderr)
+        print(f"{name:8}{cells}", file=out)
+    print("\n".join(lines(result["calibration"])), file=out)
 
 
 def main() -> int:
@@ -138,7 +138,7 @@ def main() -> int:
         return 2
     if options.json:
         print(json.dumps(result))
-    show(result)
+    show(result, sys.stderr if options.json else sys.stdout)
     return 0
 
 

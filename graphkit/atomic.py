@@ -43,12 +43,15 @@ def write_error(goal: Path, error: OSError) -> GraphkitError:
             f"{goal} was not written: the disk is full; what stood there before is untouched; free some space "
             "and try again"
         )
-    return GraphkitError(f"{goal} was not written: {error.strerror or error}; choose another folder or its permissions")
+    return GraphkitError(
+        f"{goal} was not written: {error.strerror or error}; choose another folder or change its permissions"
+    )
 
 
 def _remove_leftovers(goal: Path) -> None:
-    """Removes the parts of processes that were killed while they wrote `goal`."""
-    for part in goal.parent.glob(f".{goal.name}.part-*"):
+    """Removes what processes left that were killed while they wrote `goal`: parts, and what they had replaced."""
+    replaced = goal.parent.glob(f".{goal.name}.old-*") if goal.exists() else ()
+    for part in (*goal.parent.glob(f".{goal.name}.part-*"), *replaced):
         number = part.name.rpartition("-")[2]
         if not number.isdecimal() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
             shutil.rmtree(part, ignore_errors=True)
@@ -66,6 +69,7 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
         GraphkitError: `goal` exists and `overwrite` is false, or it cannot be written (disk full, permissions).
     """
     require_new(goal, overwrite=overwrite)
+    goal = goal.resolve() if goal.is_symlink() else goal
     part = goal.parent / f".{goal.name}.part-{os.getpid()}"
     try:
         _remove_leftovers(goal)
@@ -83,7 +87,9 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
             except OSError:
                 old.rename(goal)
                 raise
-            shutil.rmtree(old)
+            shutil.rmtree(
+                old, ignore_errors=True
+            )  # what cannot be removed is no reason to say that nothing was written
         else:
             part.rename(goal)  # fails on a folder that another process has filled meanwhile
         _fsync(goal.parent)

@@ -103,9 +103,7 @@ def test_another_error_of_the_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GraphkitError) as error, new_folder(tmp_path / "file" / "goal"):
         pass
-    expected = (
-        f"{tmp_path / 'file' / 'goal'} was not written: Not a directory; choose another folder or its permissions"
-    )
+    expected = f"{tmp_path / 'file' / 'goal'} was not written: Not a directory; choose another folder or change its permissions"
     assert str(error.value) == expected
 
 

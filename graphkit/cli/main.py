@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -42,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _guard(verb: Callable[[], int]) -> int:
     """Runs a verb and turns the user's mistakes and signals into sentences and exit codes."""
+    terminated = []
+
+    def stop(number: int, frame: object) -> None:
+        terminated.append(number)
+        raise KeyboardInterrupt  # as after Ctrl-C, nothing half-written stays
+
+    before = signal.signal(signal.SIGTERM, stop)  # the trainer puts its own in its place
     try:
         return verb()
     except GraphkitError as error:
@@ -51,11 +59,18 @@ def _guard(verb: Callable[[], int]) -> int:
         return 2
     except KeyboardInterrupt:
         print("graphkit: interrupted", file=sys.stderr)
-        return 130
+        return 128 + (terminated or [signal.SIGINT])[0]
+    except MemoryError as error:
+        print(
+            f"graphkit: there is not enough memory ({error}); give smaller numbers, or close programs", file=sys.stderr
+        )
+        return 2
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _train(words: list[str]) -> int:

@@ -13,9 +13,8 @@ from graphkit.data.reading import Files, TripleReader, file_list
 from graphkit.data.sniffing import FileFormat
 from graphkit.data.sources import check_file
 from graphkit.data.splitting import check_fractions, distinct, entity_covering_split
-from graphkit.errors import GraphkitError
 from graphkit.graph import SPLITS, KnowledgeGraph, Vocabulary
-from graphkit.graph.store import HEADER
+from graphkit.graph.store import require_free
 
 _Ids = npt.NDArray[np.int64]
 
@@ -128,7 +127,7 @@ def import_triples(
             wrong.
     """
     folder = Path(out)
-    check_out(folder, overwrite)
+    require_free(folder, overwrite=overwrite)
     check_fractions(split)
     held_out = {"valid": valid, "test": test}
     given = {"train": files} | {name: part for name, part in held_out.items() if part is not None}
@@ -183,16 +182,6 @@ def _read(given: dict[str, Files], reader: TripleReader) -> _Found:
         formats += layouts
     relations = Vocabulary(reader.relations, kind="relation")
     return _Found(parts, Vocabulary(reader.entities), relations, lines, formats)
-
-
-def check_out(folder: Path, overwrite: bool) -> None:
-    """Refuse, before any work, a folder that may not be replaced; overwrite is for stores only."""
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise GraphkitError(f"{folder} exists already; choose another folder, or set overwrite to replace it")
-    if not (folder / HEADER).is_file():
-        raise GraphkitError(f"{folder} is no graph store (it has no {HEADER}), so it is not replaced; choose another")
 
 
 def _part_report(graph: KnowledgeGraph, train: _Ids, part: _Ids) -> PartReport:

@@ -33,6 +33,7 @@ import bisect
 import heapq
 import math
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -41,10 +42,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkit.data.importing import check_out
 from graphkit.errors import GraphkitError
 from graphkit.graph import StoreBuilder
 from graphkit.graph.edge_index import require_size
+from graphkit.graph.store import require_free
 
 _Ids = NDArray[np.int64]
 _Reals = NDArray[np.float64]
@@ -224,7 +225,7 @@ def synthesize(
         seed: The same numbers and seed give the same graph, whatever the number of threads.
         overwrite: Whether a store in ``out`` may be replaced.
         threads: By default one a core.
-        progress: Called with ``"drawn"`` or ``"sorted"``, how much is done, and of how much.
+        progress: Called with ``"drawn"`` or ``"sorted"``, how much is done, and of how much; by several threads.
 
     Returns:
         What was made.
@@ -234,7 +235,8 @@ def synthesize(
             room for the edges.
     """
     folder = Path(out)
-    check_out(folder, overwrite)
+    require_free(folder, overwrite=overwrite)
+    _require_disk(folder, num_edges)
     triples = SyntheticTriples(num_entities, num_relations, num_edges, seed=seed)
     with StoreBuilder(folder, num_entities, num_relations, overwrite=overwrite, threads=threads) as builder:
 
@@ -262,6 +264,17 @@ def _check(num_entities: int, num_relations: int, num_edges: int, seed: int) -> 
                 f"{what} is {number}, and a synthetic graph needs {least} or more; give a larger number"
             )
     require_size(num_entities, num_relations)
+
+
+def _require_disk(folder: Path, num_edges: int) -> None:
+    """Makes sure that there is room for the keys that are spilled, which the store takes less than."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    free, needed = shutil.disk_usage(there).free, 16 * num_edges
+    if needed > free:
+        raise GraphkitError(
+            f"{num_edges} edges take {needed / 1e9:,.0f} GB of disk, and {there} has {free / 1e9:,.0f} GB free; give "
+            "fewer edges, or another folder"
+        )
 
 
 def _uniform(numbers: _Ids, key: np.uint64) -> _Reals:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkit import _native
-from graphkit.atomic import new_folder, require_new, write_error
+from graphkit.atomic import new_folder, write_error
 from graphkit.errors import GraphkitError
 from graphkit.graph.columns import Triples, three_columns
 from graphkit.graph.edge_index import Ids, offset_dtype, relation_dtype, require_ids, require_size
-from graphkit.graph.store import array_entry, write_header
+from graphkit.graph.store import array_entry, require_free, write_header
 
 #: Called with the pieces that are written, and the number of all.
 Progress = Callable[[int, int], None]
@@ -32,22 +32,30 @@ Progress = Callable[[int, int], None]
 class StoreBuilder:
     """Builds a store of streamed triples in bounded memory, byte for byte what `KnowledgeGraph.save` writes.
 
+    The graph has integer ids and training triples alone: no labels, and nothing held out.
+
+        with StoreBuilder("big", num_entities=86_054_151, num_relations=14_824) as builder:
+            for block in blocks:  # int64[M, 3]
+                builder.add(block)
+            builder.finish()  # without it, leaving the block gives up what was added
+
     The directed edges are spilled to a nameless temporary file beside the store, 8 bytes each (16 where head,
     relation and target do not fit) in buckets by head. A bucket of more than `piece_edges` is split again, so that
-    neither the number of edges nor a hub's degree bounds the graph: memory holds 64 MiB of buffers (128 MiB of wide
-    keys) and `threads` + 1 pieces of at most 24 bytes an edge (32), some 0.4 GiB for two threads, beside what numpy
-    and Python take. The disk needs room for the temporary file, at least 16 bytes a triple, and the store.
+    neither the number of edges nor a hub's degree bounds the graph: memory holds 64 MiB of buffers and `threads` + 1
+    pieces of at most 24 bytes an edge (32), some 0.4 GiB for two threads, beside what numpy and Python take. The disk
+    needs room for the temporary file, at least 16 bytes a triple, and the store.
 
     Args:
         folder: the store to make.
         num_entities: N, 1 to 2**32 - 1.
         num_relations: R, 1 to 2**31 - 1.
-        overwrite: replace an existing folder.
-        threads: how many pieces are sorted at a time; by default one a core.
-        piece_edges: directed edges that are sorted in one piece.
+        overwrite: replace an existing store.
+        threads: how many pieces are sorted at a time, at least 1; by default one a core.
+        piece_edges: directed edges that are sorted in one piece, at least 1.
 
     Raises:
-        GraphkitError: the folder exists and `overwrite` is false, or cannot be written; N or R is out of range.
+        GraphkitError: the folder exists and `overwrite` is false, is no store, or cannot be written; a number is out of
+            range.
     """
 
     def __init__(
@@ -66,6 +74,11 @@ class StoreBuilder:
                 f"a graph of {num_entities} entities and {num_relations} relations has no triples; give at least one "
                 "of each"
             )
+        if piece_edges < 1 or (threads is not None and threads < 1):
+            raise GraphkitError(
+                f"the store is built with threads={threads} and piece_edges={piece_edges}, and at least 1 of each is "
+                "needed"
+            )
         self.folder = Path(folder)
         self.num_entities = num_entities
         self.num_relations = num_relations
@@ -73,7 +86,8 @@ class StoreBuilder:
         self._threads = threads or os.cpu_count() or 1
         self._added = 0
         self._lock = threading.Lock()
-        require_new(self.folder, overwrite=overwrite)
+        self._failure: GraphkitError | None = None
+        require_free(self.folder, overwrite=overwrite)
         try:
             if not self.folder.parent.exists():
                 self.folder.parent.mkdir(parents=True)
@@ -117,11 +131,15 @@ class StoreBuilder:
                 raise
             except OSError as error:
                 self._spill.close()
-                raise write_error(self.folder, error) from error
+                self._failure = write_error(self.folder, error)
+                raise self._failure from error
             self._added += len(rows)
 
     def finish(self, progress: Progress | None = None) -> dict[str, int]:
-        """Sorts what was added and writes the store, whole or not at all.
+        """Sorts what was added and writes the store, whole or not at all; the builder is closed then.
+
+        Args:
+            progress: called with the number of pieces that are written, and of all.
 
         Returns:
             num_entities, num_relations, num_edges (distinct triples) and duplicates (triples that stood there before).
@@ -131,9 +149,10 @@ class StoreBuilder:
         """
         self._require_open()
         if self._added == 0:
-            raise GraphkitError("the training split has no triples; a graph needs at least one")
+            raise GraphkitError(f"{self.folder} was given no triples; add some before it is finished")
         with self, new_folder(self.folder, overwrite=self._overwrite) as part, _IndexFiles(part, self) as files:
-            pieces = self._sorter.finish()
+            with self._lock:
+                pieces = self._sorter.finish()
             for done, piece in enumerate(self._sorted(pieces), start=1):
                 files.append(piece)
                 if progress is not None:
@@ -151,8 +170,10 @@ class StoreBuilder:
         return self._added
 
     def _require_open(self) -> None:
+        if self._failure is not None:  # what one thread met is told to all
+            raise self._failure
         if self._spill.closed:
-            raise ValueError("the builder is closed")
+            raise GraphkitError(f"the builder of {self.folder} is closed; begin a new one")
 
     def _sorted(self, pieces: int) -> Iterator[_Piece]:
         """Yields the sorted pieces in order; others are sorted meanwhile."""

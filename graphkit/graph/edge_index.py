@@ -185,7 +185,7 @@ def require_size(num_entities: int, num_relations: int) -> None:
     if num_entities >= 2**32 or num_relations >= 2**31:
         raise GraphkitError(
             f"a graph of {num_entities} entities and {num_relations} relations is beyond the store's limits "
-            f"of {2**32 - 1} and {2**31 - 1}"
+            f"of {2**32 - 1} and {2**31 - 1}; number fewer of them, or split the graph"
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphkit.atomic import new_folder
+from graphkit.atomic import new_folder, require_new
 from graphkit.errors import GraphkitError
 from graphkit.graph.vocabulary import Vocabulary
 
@@ -56,12 +56,24 @@ def _seal(header: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(header, sort_keys=True).encode())
 
 
+def require_free(folder: Path, *, overwrite: bool) -> None:
+    """Makes sure that a store may be written, before any work is done for it: nothing but a store is replaced.
+
+    Raises:
+        GraphkitError: the folder exists and `overwrite` is false, or it is no store.
+    """
+    require_new(folder, overwrite=overwrite)
+    if folder.exists() and not (folder / HEADER).is_file():
+        raise GraphkitError(f"{folder} is no graph store (it has no {HEADER}), so it is not replaced; choose another")
+
+
 def write_store(folder: Path, contents: StoreContents, *, overwrite: bool) -> None:
     """Writes the store, whole or not at all.
 
     Raises:
-        GraphkitError: the folder exists and `overwrite` is false, or cannot be written.
+        GraphkitError: the folder exists and `overwrite` is false, is no store, or cannot be written.
     """
+    require_free(folder, overwrite=overwrite)
     with new_folder(folder, overwrite=overwrite) as part:
         files: dict[str, dict[str, Any]] = {}
         for name, array in contents.arrays.items():

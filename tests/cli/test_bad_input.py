@@ -127,7 +127,7 @@ def test_malformed_line_far_down_is_found(fails: Fails, here: Path) -> None:
             "900 edges do not fit: the largest of 4 relations would have 295, and the largest type of its heads and "
             "tails has 9 of the 9 entities; give at most 219 edges, or more entities",
         ),
-        (["--out", "kg"], "kg exists already; choose another folder, or set overwrite to replace it"),
+        (["--out", "kg"], "kg exists already; choose another folder or say overwrite (--overwrite)"),
         (
             ["--out", "run", "--overwrite"],
             "run is no graph store (it has no graph.json), so it is not replaced; choose another",

@@ -211,8 +211,9 @@ def test_finished_run_is_measured_again_and_may_go_on(kg: Path, tmp_path: Path) 
     assert_as_uninterrupted(kg, folder, 250)
 
 
-def test_interrupted_synth_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C when the first block of many has been added."""
+@pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_interrupted_synth_leaves_nothing(tmp_path: Path, signal_name: str, code: int) -> None:
+    """A signal when the first block of many has been added."""
     program = (
         "import os, signal, sys\n"
         "from graphkit.graph import StoreBuilder\n"
@@ -221,12 +222,12 @@ def test_interrupted_synth_leaves_nothing(tmp_path: Path) -> None:
         "def add_and_interrupt(self, triples):\n"
         "    add(self, triples)\n"
         "    if once.pop('key', False):\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        os.kill(os.getpid(), signal.{signal_name})\n"
         "StoreBuilder.add = add_and_interrupt\n"
         "main(['data', 'synth', *sys.argv[1:]])\n"
     )
     words = ["--entities", "100000", "--relations", "50", "--edges", "4000000", "--out", str(tmp_path / "kg")]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stdout) == (130, "")
+    assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == "graphkit: interrupted\n"
     assert list(tmp_path.iterdir()) == []

@@ -121,7 +121,7 @@ def test_existing_store_is_replaced_only_on_demand(tmp_path: Path) -> None:
     import_triples(files["one"], out)
     with pytest.raises(GraphkitError) as caught:
         import_triples(files["two"], out)
-    assert str(caught.value) == (f"{out} exists already; choose another folder, or set overwrite to replace it")
+    assert str(caught.value) == (f"{out} exists already; choose another folder or say overwrite (--overwrite)")
     assert labelled(KnowledgeGraph.open(out), "train") == {("France", "borders", "Spain")}
     import_triples(files["two"], out, overwrite=True)
     assert labelled(KnowledgeGraph.open(out), "train") == {("Spain", "borders", "France")}

@@ -135,7 +135,7 @@ def test_progress_ends_at_the_totals(tmp_path: Path) -> None:
         (
             {"num_entities": 2**32},
             "a graph of 4294967296 entities and 100 relations is beyond the store's limits of 4294967295 and "
-            "2147483647",
+            "2147483647; number fewer of them, or split the graph",
         ),
         (
             {"num_entities": 50, "num_relations": 3},

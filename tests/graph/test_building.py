@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 import subprocess
@@ -155,7 +156,7 @@ def test_sizes_beyond_the_store_are_refused(tmp_path: Path) -> None:
 def test_a_store_of_nothing_is_refused(tmp_path: Path) -> None:
     with StoreBuilder(tmp_path / "store", 3, 2) as builder, pytest.raises(GraphkitError) as error:
         builder.finish()
-    assert str(error.value) == "the training split has no triples; a graph needs at least one"
+    assert str(error.value) == f"{tmp_path / 'store'} was given no triples; add some before it is finished"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,10 +182,66 @@ def test_a_builder_that_has_ended_takes_no_more(tmp_path: Path, end: Callable[[S
     builder = StoreBuilder(tmp_path / "store", 2, 1)
     builder.add([(0, 0, 1)])
     end(builder)
-    with pytest.raises(ValueError, match="the builder is closed"):
-        builder.add([(0, 0, 1)])
-    with pytest.raises(ValueError, match="the builder is closed"):
-        builder.finish()
+    for again in (lambda: builder.add([(0, 0, 1)]), builder.finish):
+        with pytest.raises(GraphkitError) as error:
+            again()
+        assert str(error.value) == f"the builder of {tmp_path / 'store'} is closed; begin a new one"
+
+
+def test_every_thread_that_adds_is_told_of_the_full_disk_that_one_of_them_met(tmp_path: Path) -> None:
+    class Full:
+        def add(self, rows: object) -> None:
+            raise OSError(errno.ENOSPC, "no space")
+
+    builder = StoreBuilder(tmp_path / "store", 2, 1)
+    builder._sorter = Full()
+    told = set()
+    for _ in range(2):
+        with pytest.raises(GraphkitError) as error:
+            builder.add([(0, 0, 1)])
+        told.add(str(error.value))
+    assert told == {
+        f"{tmp_path / 'store'} was not written: the disk is full; what stood there before is untouched; free some "
+        "space and try again"
+    }
+
+
+def test_what_is_no_store_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("all of it")
+    graph = KnowledgeGraph.from_triples([(0, 0, 1)])
+    makers = (
+        lambda: StoreBuilder(tmp_path / "precious", 3, 2, overwrite=True),
+        lambda: graph.save(tmp_path / "precious", overwrite=True),
+    )
+    for make in makers:
+        with pytest.raises(GraphkitError) as error:
+            make()
+        assert str(error.value) == (
+            f"{tmp_path / 'precious'} is no graph store (it has no graph.json), so it is not replaced; choose another"
+        )
+    assert [path.name for path in tmp_path.rglob("*")] == ["precious", "thesis.txt"]
+
+
+@pytest.mark.parametrize("sizes", [{"threads": 0}, {"threads": -1}, {"piece_edges": 0}])
+def test_sizes_below_one_are_refused_before_any_work(tmp_path: Path, sizes: dict[str, int]) -> None:
+    with pytest.raises(GraphkitError) as error:
+        StoreBuilder(tmp_path / "store", 3, 2, **sizes)
+    told = {"threads": None, "piece_edges": 2**22} | sizes
+    assert str(error.value) == (
+        f"the store is built with threads={told['threads']} and piece_edges={told['piece_edges']}, and at least 1 of "
+        "each is needed"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_store_still_leads_to_one_after_it_was_replaced(tmp_path: Path) -> None:
+    KnowledgeGraph.from_triples([(0, 0, 1)]).save(tmp_path / "store")
+    (tmp_path / "link").symlink_to("store")
+    KnowledgeGraph.from_triples([(1, 0, 0)]).save(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert KnowledgeGraph.open(tmp_path / "store").triples().tolist() == [[1, 0, 0]]
+    assert {path.name for path in tmp_path.iterdir()} == {"store", "link"}
 
 
 def test_a_native_sorter_refuses_what_would_read_out_of_bounds() -> None:
@@ -264,7 +321,7 @@ def test_a_store_that_could_not_be_written_whole_is_never_there(tmp_path: Path, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(error.value) == (
-        f"{tmp_path / 'store'} was not written: File too large; choose another folder or its permissions"
+        f"{tmp_path / 'store'} was not written: File too large; choose another folder or change its permissions"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -179,7 +179,7 @@ def test_a_graph_beyond_the_limits_is_refused(entities: int, relations: int) -> 
         EdgeIndex.build(as_array([(0, 0, 0)]), entities, relations)
     assert str(error.value) == (
         f"a graph of {entities} entities and {relations} relations is beyond the store's limits of 4294967295 "
-        "and 2147483647"
+        "and 2147483647; number fewer of them, or split the graph"
     )
 
 

@@ -354,4 +354,6 @@ def test_a_folder_that_cannot_be_made_is_named(six_nodes: KnowledgeGraph, tmp_pa
     goal = tmp_path / "file" / "store"
     with pytest.raises(GraphkitError) as error:
         six_nodes.save(goal)
-    assert str(error.value) == f"{goal} was not written: Not a directory; choose another folder or its permissions"
+    assert (
+        str(error.value) == f"{goal} was not written: Not a directory; choose another folder or change its permissions"
+    )
