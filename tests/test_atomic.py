@@ -103,8 +103,10 @@ def test_another_error_of_the_disk_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GraphkitError) as error, new_folder(tmp_path / "file" / "goal"):
         pass
-    expected = f"{tmp_path / 'file' / 'goal'} was not written: Not a directory; choose another folder or change its permissions"
-    assert str(error.value) == expected
+    goal = tmp_path / "file" / "goal"
+    assert (
+        str(error.value) == f"{goal} was not written: Not a directory; choose another folder or change its permissions"
+    )
 
 
 def test_text_replaces_text(tmp_path: Path) -> None:
@@ -134,6 +136,6 @@ def test_text_below_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> Non
     with pytest.raises(GraphkitError) as error:
         write_text(tmp_path / "none" / "file", "text")
     assert str(error.value) == (
-        f"{tmp_path / 'none' / 'file'} was not written: No such file or directory; choose another folder or its "
+        f"{tmp_path / 'none' / 'file'} was not written: No such file or directory; choose another folder or change its "
         "permissions"
     )
