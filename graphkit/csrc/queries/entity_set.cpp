@@ -60,9 +60,7 @@ EntitySet SetSpace::united(std::span<const EntitySet* const> sets) {
     for (const EntitySet* set : sets) most += set->entities.size();
     restart(most);
     std::vector<Entity>& made = buffer();
-    for (const EntitySet* set : sets)
-        for (const Entity x : set->entities)
-            if (members_.insert(x)) made.push_back(x);
+    for (const EntitySet* set : sets) insert(set->entities, made);
     current_ = made;
     return {made, false};
 }
@@ -76,9 +74,7 @@ EntitySet SetSpace::unite(std::span<const std::span<const Entity>> runs) {
     for (const auto run : runs) most += run.size();
     restart(most);
     std::vector<Entity>& made = buffer();
-    for (const auto run : runs)
-        for (const Entity y : run)
-            if (members_.insert(y)) made.push_back(y);
+    for (const auto run : runs) insert(run, made);
     current_ = made;
     return {made, false};
 }

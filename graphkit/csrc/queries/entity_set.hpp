@@ -50,9 +50,7 @@ class SetSpace {
         std::vector<Entity>& made = buffer();
         for (std::size_t i = 0; i < sources.size(); i += kGroup) {
             const auto group = sources.subspan(i, std::min(kGroup, sources.size() - i));
-            for (const auto run : runs_of(graph, group, relation))
-                for (const Entity y : run)
-                    if (members_.insert(y)) made.push_back(y);
+            for (const auto run : runs_of(graph, group, relation)) insert(run, made);
         }
         current_ = made;
         return {made, false};
@@ -108,6 +106,11 @@ class SetSpace {
         std::vector<Entity>& made = buffers_[used_++];
         made.clear();
         return made;
+    }
+    // Adds to `made` the entities of a list that are no members yet, and makes them some.
+    void insert(std::span<const Entity> list, std::vector<Entity>& made) {
+        for (const Entity x : list)
+            if (members_.insert(x)) made.push_back(x);
     }
     EntitySet common(std::span<const EntitySet* const> inside, std::span<const EntitySet* const> outside);
     EntitySet united(std::span<const EntitySet* const> sets);

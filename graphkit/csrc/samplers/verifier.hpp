@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,7 +40,7 @@ class Verifier {
                     std::erase_if(hits, [&](std::uint32_t k) { return !is_answer(static_cast<Entity>(row[k])); });
                 };
                 find_hits(row.size(), keep);
-                redraw(row, numbers, answers, sets, keep, [&] { return answers; });
+                redraw(row, numbers, sets, keep, [&](int) { return &answers; });
             }
             std::ranges::fill(mask(lane), answers.entities.size() < num_entities_);
         } else {
@@ -82,9 +81,16 @@ class Verifier {
             SplitMix numbers(random.next());
             numbers.fill_below(num_entities_, row);
             const auto keep = [&](Hits& places) { keep_answers(answers, place, row, places); };
-            const auto list = [&] { return answers.list_all(place, space_.all_answers); };
+            EntitySet all;
+            const auto know = [&](int round) -> const EntitySet* {
+                if (round == kPatience) {
+                    all = answers.list_all(place, space_.all_answers);
+                    known = all.entities.size();
+                }
+                return known > 0 ? &all : nullptr;
+            };
             hits = find_hits(row.size(), keep);
-            known = redraw(row, numbers, std::nullopt, space_.all_answers.sets, keep, list);
+            redraw(row, numbers, space_.all_answers.sets, keep, know);
             std::ranges::fill(mask(lane), 1);
         } else if (options_.mode == Negatives::kShared) {
             const auto held = test(answers, place, space_.shared.entities());
@@ -132,26 +138,20 @@ class Verifier {
     }
 
     // Draws those entities of a row that are answers again, round by round; or by their rank among those that are none,
-    // when it is known that most are answers. `keep` drops the places of other entities, and `list` lists all answers.
-    // Returns how many there are, if they had to be listed.
-    template <class Keep, class List>
-    std::uint64_t redraw(std::span<std::int64_t> row, SplitMix& numbers, std::optional<EntitySet> known, SetSpace& sets,
-                         Keep keep, List list) {
+    // when it is known that most are answers. `keep` drops the places of other entities, and `know` gives all answers
+    // from the round on in which they are known.
+    template <class Keep, class Know>
+    void redraw(std::span<std::int64_t> row, SplitMix& numbers, SetSpace& sets, Keep keep, Know know) {
         Hits& hits = space_.hits;
-        std::uint64_t listed = 0;
         for (int round = 0; !hits.empty(); ++round) {
-            if (!known && round == kPatience) {
-                known = list();
-                listed = known->entities.size();
-            }
-            if (known && 2 * known->entities.size() > num_entities_) {
+            const EntitySet* known = know(round);
+            if (known != nullptr && 2 * known->entities.size() > num_entities_) {
                 rank(row, sets.sort(*known).entities, numbers);
                 break;
             }
             for (const std::uint32_t k : hits) row[k] = static_cast<std::int64_t>(numbers.below(num_entities_));
             keep(hits);
         }
-        return listed;
     }
 
     // Draws ranks among the entities that are no answers for the hits of a row; 0 where there are none.
