@@ -235,7 +235,7 @@ def test_another_error_of_the_tensors_is_one_sentence(tmp_path: Path, monkeypatc
     with pytest.raises(GraphkitError) as error:
         save_checkpoint(tmp_path / "c", STATE)
     assert str(error.value) == (
-        f"{tmp_path / 'c'} was not written: I/O error: Input/output error (os error 5); choose another folder or its "
-        "permissions"
+        f"{tmp_path / 'c'} was not written: I/O error: Input/output error (os error 5); choose another folder or "
+        "change its permissions"
     )
     assert list(tmp_path.iterdir()) == []

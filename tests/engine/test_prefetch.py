@@ -22,6 +22,7 @@ def batch_of(number: int, entities: list[int]) -> QueryBatch:
         segments=(Segment(ONE_HOP, slice(0, len(rows)), rows),),
         positives=torch.tensor(entities[1:]),
         answer_counts=torch.ones(len(rows), dtype=torch.int64),
+        counted=torch.ones(len(rows), dtype=torch.bool),
         log_probs=torch.zeros(len(rows), dtype=torch.float64),
     )
 
