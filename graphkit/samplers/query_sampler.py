@@ -76,10 +76,9 @@ class SamplerOptions:
         if self.mode != "none" and self.negatives < 1:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
         for name in ("expansion_limit", "min_answers", "max_answers"):
-            if type(value := getattr(self, name)) not in (int, type(None)):
-                raise GraphkitError(
-                    f"{name} is {value!r}, and a whole number is needed, or null where there is no limit"
-                )
+            value = getattr(self, name)
+            if type(value) is not int and (value is not None or name == "min_answers"):
+                raise GraphkitError(f"{name} is {value!r}, and a whole number is needed")
         if self.expansion_limit is not None and not 0 <= self.expansion_limit < 2**63:
             raise GraphkitError(
                 f"expansion_limit is {self.expansion_limit}, and a number from 0 to 2**63 - 1 or null is needed"

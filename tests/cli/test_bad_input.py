@@ -569,3 +569,16 @@ def test_a_run_from_somebody_else_runs_none_of_their_code(fails: Fails, here: Pa
     for verb in verbs_on_the_graph()[1:]:
         assert fails(*verb).startswith("the target os.mkdir is outside of graphkit.; ")
     assert not Path("hacked").exists()
+
+
+def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_: object) -> int:
+        raise MemoryError("14.9 GiB")
+
+    monkeypatch.setattr("graphkit.cli.main._synth", run)
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "synth", "--entities", "1", "--relations", "1", "--edges", "1", "--out", "kg"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "graphkit: there is not enough memory (14.9 GiB); give smaller numbers, or close programs\n"
+    )

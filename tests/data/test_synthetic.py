@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -159,3 +160,15 @@ def test_a_folder_that_is_no_store_is_never_replaced(tmp_path: Path) -> None:
         str(error.value)
         == f"{tmp_path} is no graph store (it has no graph.json), so it is not replaced; choose another"
     )
+
+
+def test_edges_beyond_the_free_disk_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**10))
+    with pytest.raises(GraphkitError) as error:
+        synthesize(tmp_path / "new" / "kg", num_entities=10**6, num_relations=50, num_edges=10**9)
+    assert str(error.value) == (
+        f"1000000000 edges take 16 GB of disk, and {tmp_path} has 10 GB free; give fewer edges, or another folder"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -46,6 +46,9 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
         ({"negatives": 0}, "negatives is 0 with mode own, and at least 1 is needed"),
         ({"mode": "shared", "negatives": -1}, "negatives is -1 with mode shared, and at least 1 is needed"),
         ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
+        ({"expansion_limit": 1.5}, "expansion_limit is 1.5, and a whole number is needed"),
+        ({"max_answers": "9"}, "max_answers is '9', and a whole number is needed"),
+        ({"min_answers": None}, "min_answers is None, and a whole number is needed"),
         ({"expansion_limit": -1}, "expansion_limit is -1, and a number from 0 to 2**63 - 1 or null is needed"),
         (
             {"min_answers": 3, "max_answers": 2},
