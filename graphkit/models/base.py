@@ -19,11 +19,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from graphkit.errors import GraphkitError
 from graphkit.queries import Anchor, Intersection, Negation, Node, Projection, Structure, Union
@@ -127,15 +126,16 @@ class Model(nn.Module, ABC):
         """
 
     @abstractmethod
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates; larger is better.
 
         Args:
-            queries: float32[B, W].
-            candidates: float32[N, C] for all queries, or [B, K, C] for each its own.
+            queries: float32[V, W].
+            candidates: float32[N, C].
+            places: int64[V, K], the candidates of each query; None = every query is scored against all.
 
         Returns:
-            float32[B, N] or [B, K].
+            float32[V, N] or [V, K].
         """
 
     def encode(self, rows: Tensor) -> Tensor:
@@ -216,20 +216,20 @@ class Model(nn.Module, ABC):
         owners = torch.arange(size, device=anchors.device).repeat_interleave(len(ways))
         return Embedded(torch.stack(ways, dim=1).flatten(0, 1), owners, size)
 
-    def logits(self, queries: Embedded, candidates: Tensor) -> Tensor:
+    def logits(self, queries: Embedded, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates by the best vector of each query; larger is better.
 
         Args:
             queries: B queries.
-            candidates: float32[N, C] for all queries, or [B, K, C] for each its own; see `candidates`.
+            candidates: float32[N, C]; see `candidates`.
+            places: int64[B, K], the candidates of each query; None = every query is scored against all.
 
         Returns:
             float32[B, N] or [B, K].
         """
         if queries.owners is None:
-            return self.score(queries.vectors, candidates)
-        own = candidates if candidates.dim() == 2 else candidates[queries.owners]
-        scores = self.score(queries.vectors, own)
+            return self.score(queries.vectors, candidates, places)
+        scores = self.score(queries.vectors, candidates, None if places is None else places[queries.owners])
         best = scores.new_full((queries.size, scores.shape[1]), -math.inf)
         return best.scatter_reduce(0, queries.owners.unsqueeze(1).expand_as(scores), scores, "amax")
 
@@ -240,66 +240,6 @@ class Model(nn.Module, ABC):
     def relation_parameters(self, relations: Tensor) -> Tensor:
         """Returns float32[B, relation width]: the parameters behind int64[B] directed relations."""
         return self.relations[relations if self.reciprocal else relations // 2]
-
-
-def score_dot(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Dot products of queries [B, D] with candidates [N, D] or [B, K, D]."""
-    if candidates.dim() == 2:
-        return queries @ candidates.T
-    return torch.bmm(candidates, queries.unsqueeze(2)).squeeze(2)
-
-
-def l2_distances(queries: Tensor, candidates: Tensor) -> Tensor:
-    """L2 distances by a matrix product, on a CPU many times faster than one by one.
-
-    ``|q|² + |e|² - 2 q·e`` cancels for close pairs. So rows are taken from the mean of the queries, which leaves
-    distances as they are, and pairs that are close against their distance from that mean are computed by the
-    definition. In float32 the relative error of a distance is at most 5e-4, and below 1e-6 but for nearly close pairs.
-    A candidate has the same distance, bit for bit, whatever it is scored beside.
-    The gradient at distance 0 is 0. Autocast is ignored: rounded to bfloat16, the product would cancel sooner.
-
-    Args:
-        queries: float32[B, D].
-        candidates: float32[N, D].
-
-    Returns:
-        float32[B, N].
-    """
-    with torch.autocast(queries.device.type, enabled=False):
-        found: Tensor = _L2Distances.apply(queries, candidates)  # type: ignore[no-untyped-call]  # torch has no types
-    return found
-
-
-class _L2Distances(torch.autograd.Function):
-    """Forward and backward of `l2_distances`; autograd would hold several matrices [B, N] and the close pairs."""
-
-    #: A pair is close where its squared distance is below this share of the squared distances from the mean.
-    CLOSE = 1e-3
-    #: Reals of close pairs that are held at once: where candidates form tight clusters, many pairs are close.
-    AT_ONCE = 2**24
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, candidates: Tensor) -> Tensor:
-        mean = queries.nanmean(dim=0)
-        q, e = queries - mean, candidates - mean
-        sizes = q.square().sum(dim=1, keepdim=True) + e.square().sum(dim=1)
-        squared = torch.addmm(sizes, q, e.T, alpha=-2)
-        close = (squared < _L2Distances.CLOSE * sizes).nonzero()
-        for pairs in torch.split(close, max(1, _L2Distances.AT_ONCE // q.shape[1])):
-            b, n = pairs.unbind(dim=1)
-            squared[b, n] = (queries[b] - candidates[n]).square().sum(dim=1)
-        distances = squared.sqrt_()
-        ctx.save_for_backward(q, e, distances)
-        return distances
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        q, e, distances = ctx.saved_tensors
-        weights = torch.where(distances > 0, gradient / distances, 0.0)
-        of_queries = weights.sum(dim=1, keepdim=True) * q - weights @ e
-        of_candidates = weights.sum(dim=0).unsqueeze(1) * e - weights.T @ q
-        return of_queries, of_candidates
 
 
 class BranchAttention(nn.Module):

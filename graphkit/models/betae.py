@@ -8,8 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from graphkit.engine.kernels import pair_scores
 from graphkit.errors import GraphkitError
-from graphkit.models.base import BranchAttention, Model, initialize_layers, score_dot
+from graphkit.models.base import BranchAttention, Model, initialize_layers
 
 #: Parameters of all Betas lie in [1/20, 20], which negation maps to itself. The published bounds, 0.05 and 1e9, let a
 #: negation lead to 1e-9, where gradients explode.
@@ -111,7 +112,7 @@ class BetaE(Model):
         entropy = _log_beta(wide) - ((wide - 1) * rounded.double()).sum(dim=1)
         return torch.cat([rounded, entropy.to(encoded.dtype).unsqueeze(1)], dim=1)
 
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates as a matrix product; see `Model.score`.
 
         For a query (c, d) ``KL = log B(c, d) - entropy - (c - 1) u - (d - 1) v``, summed over Betas. The product is
@@ -120,32 +121,28 @@ class BetaE(Model):
         largest divergence of the call for rows anywhere within the bounds.
 
         Args:
-            queries: float32[B, D].
-            candidates: float32[N, D + 1] for all queries, or [B, K, D + 1] for each its own; see `candidates`.
+            queries: float32[V, D].
+            candidates: float32[N, D + 1]; see `candidates`.
+            places: int64[V, K], the candidates of each query; None = every query is scored against all.
 
         Returns:
-            float32[B, N] or [B, K].
+            float32[V, N] or [V, K].
         """
-        expectations, entropy = candidates[..., :-1], candidates[..., -1].double()
-        # Where the references lie changes no score, so that no gradient flows through them.
-        if candidates.dim() == 2:
-            # The queries' alone: a candidate has the same score, bit for bit, whatever it is scored beside.
-            reference = queries.detach().nanmean(dim=0)
-            expected = self.candidates(reference.unsqueeze(0))[0, :-1]
-            of_candidates = entropy + expectations.double() @ (reference.double() - 1)
-        else:
-            # Beta(1, 1), to which the entropy refers. The mean would take a second pass in float64 over all candidates,
-            # which costs several times as much as the product where no two queries share them.
-            reference = torch.ones_like(queries[0])
-            expected = expectations.detach().flatten(0, 1).mean(dim=0)
-            of_candidates = entropy
+        expectations, entropy = candidates[:, :-1], candidates[:, -1].double()
+        # The queries' alone: a candidate has the same score, bit for bit, whatever it is scored beside. Where the
+        # references lie changes no score, so that no gradient flows through them.
+        reference = queries.detach().nanmean(dim=0)
+        expected = self.candidates(reference.unsqueeze(0))[0, :-1]
+        of_candidates = entropy + expectations.double() @ (reference.double() - 1)
         deviations = queries - reference
         of_queries = _log_beta(queries.double()) - deviations.double() @ expected.double()
         # Both are large where their difference is small: what they share is taken off before they are rounded.
         shared = of_queries.detach().nanmean()
         rows = (self.margin + shared - of_queries).to(queries.dtype).unsqueeze(1)
         columns = (of_candidates - shared).to(queries.dtype)
-        return rows + columns + score_dot(deviations, expectations - expected)
+        if places is not None:
+            columns = columns[places]
+        return rows + columns + pair_scores("dot", deviations, expectations - expected, places)
 
 
 def _log_beta(parameters: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit.engine.kernels import pair_scores
 from graphkit.errors import GraphkitError
-from graphkit.models.base import Model, score_dot
+from graphkit.models.base import Model
 
 
 class ComplEx(Model):
@@ -50,8 +51,8 @@ class ComplEx(Model):
             r_im = r_im * (1 - 2 * (relations % 2)).unsqueeze(1)
         return torch.cat([x_re * r_re - x_im * r_im, x_re * r_im + x_im * r_re], dim=1)
 
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:  # noqa: D102
-        return score_dot(queries, candidates)
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
+        return pair_scores("dot", queries, candidates, places)
 
     def squared_moduli(self, x: Tensor) -> Tensor:
         """Returns [..., D/2]: the squared modulus of each complex coordinate."""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from graphkit.models.base import BranchAttention, initialize_layers, l2_distances
+from graphkit.engine.kernels import l2_distances
+from graphkit.models.base import BranchAttention, initialize_layers
 from graphkit.models.transe import TransE
 
 
@@ -50,7 +51,7 @@ class GQE(TransE):
         weights: Tensor = self.attention(stacked)
         return (weights * stacked).sum(dim=0)
 
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:  # noqa: D102
-        if self.norm == 2 and candidates.dim() == 2:
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
+        if self.norm == 2 and places is None:
             return self.margin - l2_distances(queries, candidates)
-        return super().score(queries, candidates)
+        return super().score(queries, candidates, places)

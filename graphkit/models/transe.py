@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphkit.engine.kernels import pair_scores
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model
 
@@ -51,10 +52,5 @@ class TransE(Model):
             translation = translation * (1 - 2 * (relations % 2)).unsqueeze(1)
         return x + translation
 
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:  # noqa: D102
-        if candidates.dim() == 2:
-            # Distances by their definition, not by a matrix product: that one cancels for close pairs.
-            distance = torch.cdist(queries, candidates, p=self.norm, compute_mode="donot_use_mm_for_euclid_dist")
-        else:
-            distance = torch.linalg.vector_norm(queries.unsqueeze(1) - candidates, ord=self.norm, dim=2)
-        return self.margin - distance
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
+        return self.margin - pair_scores("l1" if self.norm == 1 else "l2", queries, candidates, places)

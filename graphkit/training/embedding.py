@@ -232,9 +232,12 @@ class EmbeddingTask(ABC):
         assert mask is not None  # it comes with the negatives
         negatives = places.negatives if batch.batch.shared else places.negatives[lanes]
         # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-        positive = self.model.logits(queries, candidates[positives].unsqueeze(1)).squeeze(1)
+        positive = self.model.logits(queries, candidates, positives.unsqueeze(1)).squeeze(1)
         with rounded:
-            negative = self.model.logits(queries, candidates[negatives])
+            if batch.batch.shared:
+                negative = self.model.logits(queries, candidates[negatives])
+            else:
+                negative = self.model.logits(queries, candidates, negatives)
         population = (len(self.table) - batch.batch.answer_counts[lanes]).float()
         return self.loss.sampled(positive, negative.float(), mask[lanes], population)
 

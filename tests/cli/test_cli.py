@@ -224,8 +224,8 @@ MODEL = '''
 
 import torch
 
+from graphkit.engine.kernels import pair_scores
 from graphkit.models import Model
-from graphkit.models.base import score_dot
 
 
 class DistMult(Model):
@@ -245,8 +245,8 @@ class DistMult(Model):
     def project(self, x, relations):
         return x * self.relation_parameters(relations)
 
-    def score(self, queries, candidates):
-        return score_dot(queries, candidates)
+    def score(self, queries, candidates, places=None):
+        return pair_scores("dot", queries, candidates, places)
 '''
 
 

@@ -171,7 +171,9 @@ def test_a_perfect_model_has_perfect_metrics(six_nodes: KnowledgeGraph) -> None:
                 rows[i, six_nodes.answers(head, relation)[0]] = 1
             return rows
 
-        def score(self, queries: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        def score(
+            self, queries: torch.Tensor, candidates: torch.Tensor, places: torch.Tensor | None = None
+        ) -> torch.Tensor:
             return queries @ candidates.T
 
     measured = evaluate_links(six_nodes, Oracle(2, dim=6), EmbeddingTable(torch.eye(6)))

@@ -71,7 +71,8 @@ class Toy(Model):
         self.encodings += len(encoded)
         return torch.cat([encoded, encoded], dim=1)
 
-    def score(self, queries: Tensor, candidates: Tensor) -> Tensor:
+    def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:
+        assert places is None
         return -torch.cdist(torch.cat([queries, queries], dim=1), candidates, p=1)
 
 

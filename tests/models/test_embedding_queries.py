@@ -89,11 +89,11 @@ def test_an_answer_counts_by_the_best_way_to_it(name: str, shape: str, shared: b
     model = make(name)
     anchors, relations = arguments(model, STRUCTURES[shape])
     candidates = model.candidates(model.encode(rows(ENTITIES)))
-    if not shared:
-        candidates = candidates[torch.randint(ENTITIES, (QUERIES, 5), generator=torch.Generator().manual_seed(3))]
-    found = model.logits(model.embed(STRUCTURES[shape], anchors, relations), candidates)
+    own = torch.randint(ENTITIES, (QUERIES, 5), generator=torch.Generator().manual_seed(3))
+    places = None if shared else own
+    found = model.logits(model.embed(STRUCTURES[shape], anchors, relations), candidates, places)
     ways = by_hand(model, shape, anchors, relations)
-    expected = torch.stack([model.score(way, candidates) for way in ways]).amax(dim=0)
+    expected = torch.stack([model.score(way, candidates, places) for way in ways]).amax(dim=0)
     assert found.shape == (QUERIES, ENTITIES if shared else 5)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graphkit import GraphkitError
+from graphkit.engine.kernels.l2_product import _L2Distances, l2_distances
 from graphkit.models import GQE
-from graphkit.models.base import _L2Distances, l2_distances
 
 RELATIONS, DIM = 2, 5
 norms = pytest.mark.parametrize("norm", [1, 2])
@@ -82,9 +82,9 @@ def test_moving_all_entities_changes_no_score_of_a_path(norm: int) -> None:
 def test_the_gradient_at_distance_zero_is_zero(norm: int, shared: bool) -> None:
     model = make(norm)
     queries = rows(2, 1).requires_grad_()
-    candidates = queries.detach().clone() if shared else queries.detach().clone().unsqueeze(1)
+    candidates, places = queries.detach().clone(), None if shared else torch.arange(len(queries)).unsqueeze(1)
     candidates.requires_grad_()
-    scores = model.score(queries, candidates)
+    scores = model.score(queries, candidates, places)
     exact = scores.diagonal() if shared else scores.squeeze(1)
     assert exact.tolist() == [4.0, 4.0]
     exact.sum().backward()

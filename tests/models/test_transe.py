@@ -71,9 +71,9 @@ def test_a_relation_and_its_inverse_lead_back(norm: int) -> None:
 def test_the_gradient_at_distance_zero_is_zero(norm: int, shared: bool) -> None:
     model = make(norm)
     queries = rows(2, 1).requires_grad_()
-    candidates = queries.detach().clone() if shared else queries.detach().clone().unsqueeze(1)
+    candidates, places = queries.detach().clone(), None if shared else torch.arange(len(queries)).unsqueeze(1)
     candidates.requires_grad_()
-    scores = model.score(queries, candidates)
+    scores = model.score(queries, candidates, places)
     exact = scores.diagonal() if shared else scores.squeeze(1)
     assert exact.tolist() == [4.0, 4.0]
     exact.sum().backward()
