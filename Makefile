@@ -124,6 +124,12 @@ sanitize: ## Run the C++ tests under the address, undefined-behaviour and thread
 run-sanitized: $(SANITIZE_BINARIES)
 	@for binary in $^; do echo "$$binary"; $$binary; done
 
+# As CMakeLists.txt has it: the kernels of the engine, compiled once for each instruction set.
+ifeq ($(shell uname -m),x86_64)
+$(SANITIZE)/graphkit/csrc/engine/paths/avx2.o: SANITIZE_FLAGS += -march=x86-64-v3
+$(SANITIZE)/graphkit/csrc/engine/paths/avx512.o: SANITIZE_FLAGS += -march=x86-64-v4
+endif
+
 $(SANITIZE)/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
 	@echo "compiling $<"

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Ids = NDArray[np.int64]
 
@@ -66,3 +67,40 @@ class QueryStream:
     ) -> tuple[
         int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
     ]: ...
+
+def kernel_paths() -> list[str]: ...
+def choose_kernels(path: str) -> bool: ...
+def group_pairs(places: Tensor, order: Tensor, offsets: Tensor) -> int: ...
+def own_scores(
+    kind: int,
+    queries: Tensor,
+    rows: Tensor,
+    order: Tensor,
+    offsets: Tensor,
+    inside: float,
+    scores: Tensor,
+    threads: int,
+) -> None: ...
+def own_gradients(
+    kind: int,
+    queries: Tensor,
+    rows: Tensor,
+    order: Tensor,
+    offsets: Tensor,
+    inside: float,
+    weights: Tensor,
+    of_queries: Tensor,
+    of_rows: Tensor,
+    threads: int,
+) -> None: ...
+def shared_scores(kind: int, queries: Tensor, rows: Tensor, inside: float, scores: Tensor, threads: int) -> None: ...
+def shared_gradients(
+    kind: int,
+    queries: Tensor,
+    rows: Tensor,
+    inside: float,
+    weights: Tensor,
+    of_queries: Tensor,
+    of_rows: Tensor,
+    threads: int,
+) -> None: ...

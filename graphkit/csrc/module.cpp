@@ -15,6 +15,7 @@
 #include <utility>
 #include <variant>
 
+#include "engine_module.hpp"
 #include "graph/edge_sorter.hpp"
 #include "graph/index.hpp"
 #include "graph/resident.hpp"
@@ -348,9 +349,9 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
 
 NB_MODULE(_native, m) {
     m.doc() =
-        "Native core of graphkit: graph index, execution of queries, and samplers. Use graphkit.graph, "
-        "graphkit.queries "
-        "and graphkit.samplers.";
+        "Native core of graphkit: graph index, execution of queries, samplers, and kernels of the engine. Use "
+        "graphkit.graph, graphkit.queries, graphkit.samplers and graphkit.engine.";
+    bind_engine(m);
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
     nb::register_exception_translator([](const std::exception_ptr& error, void*) {

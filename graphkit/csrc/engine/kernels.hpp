@@ -1,0 +1,62 @@
+// The kernels of the engine, as each instruction set has them: a table of functions for each, one of which is chosen at
+// run time. Every function does a part of an operation on the calling thread; the operations in engine/*.hpp divide
+// the work among threads. Arrays are row-major and float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace graphkit {
+
+// What is computed of a query q and a row e; see graphkit/engine/kernels/pair_scores.py.
+enum class PairKind { dot, l1, l2, rotate, box };
+
+// Queries and the rows that they are compared with.
+struct PairInput {
+    PairKind kind;
+    const float* queries;  // [num_queries, query_width]
+    std::size_t num_queries;
+    std::size_t query_width;  // 2 * row_width for boxes, else row_width
+    const float* rows;        // [num_rows, row_width]
+    std::size_t num_rows;
+    std::size_t row_width;
+    float inside;  // of boxes
+};
+
+// Pairs of a query with candidates of its own, brought into the order of the rows: those of row u are order[i] for
+// i from offsets[u] to offsets[u + 1], where pair p belongs to query p / per_query.
+struct OwnPairs {
+    const std::uint32_t* order;
+    const std::int64_t* offsets;
+    std::uint32_t per_query;
+};
+
+struct Kernels {
+    std::size_t lanes;
+    // Fills scores[p] for all pairs of rows `begin` to `end`.
+    void (*own_scores)(const PairInput&, const OwnPairs&, std::size_t begin, std::size_t end, float* scores);
+    // Fills columns `begin` to `end` of scores [num_queries, num_rows].
+    void (*shared_scores)(const PairInput&, std::size_t begin, std::size_t end, float* scores);
+    // Coordinates that a call of the following handles; the last call of an operation may get fewer.
+    std::size_t own_slab, shared_slab;
+    // Fills coordinates `begin` to `end` (of one part of a row) of both gradients, given that of each pair; for l2
+    // what is given is the gradient divided by the distance.
+    void (*own_gradients)(const PairInput&, const OwnPairs&, const float* weights, std::size_t begin, std::size_t end,
+                          float* of_queries, float* of_rows);
+    // The same for weights [num_queries, num_rows].
+    void (*shared_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
+                             float* of_queries, float* of_rows);
+};
+
+// The widest instruction set that this processor and this build have, or what `choose_kernels` said.
+const Kernels& kernels();
+
+// Names of the instruction sets that can be chosen here, narrowest first.
+std::vector<std::string> kernel_paths();
+
+// Takes an instruction set by name; returns false if there is none of that name here. Not while operations run.
+bool choose_kernels(const std::string& path);
+
+}  // namespace graphkit

@@ -1,0 +1,22 @@
+// All kernels, compiled for the instruction set of the file that includes this; see machine/vec.hpp.
+#include "engine/paths/tables.hpp"
+#include "machine/vec.hpp"
+// Kernels use the vectors above.
+#include "engine/paths/pair_scores.hpp"
+
+namespace graphkit::GRAPHKIT_PATH {
+
+const Kernels* table() {
+    static const Kernels kernels{
+        .lanes = kLanes,
+        .own_scores = own_scores,
+        .shared_scores = shared_scores,
+        .own_slab = kOwnSlab,
+        .shared_slab = kSharedSlab,
+        .own_gradients = own_gradients,
+        .shared_gradients = shared_gradients,
+    };
+    return &kernels;
+}
+
+}  // namespace graphkit::GRAPHKIT_PATH

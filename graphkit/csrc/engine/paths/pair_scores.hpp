@@ -1,0 +1,333 @@
+// Scores of pairs and their gradients. A pair's score is added up over coordinates in the same order wherever the pair
+// stands, and a coordinate's gradient over pairs in the order of the pairs: no result depends on how work is divided.
+//
+// Queries and rows may have two parts: a real and an imaginary one, or a centre and a half width. Coordinate d of part
+// i of a row stands at i * n + d, where n is the number of coordinates.
+
+namespace graphkit::GRAPHKIT_PATH {
+
+struct Dot {
+    static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) { return fma(q[0], e[0], sum); }
+    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
+        dq[0] = fma(weight, e[0], dq[0]);
+        de[0] = fma(weight, q[0], de[0]);
+    }
+};
+
+struct L1 {
+    static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
+        // Not a plain sum: processors of today add on two units and multiply on others, and the difference takes one.
+        return fma(abs(e[0] - q[0]), fill(1.0f), sum);
+    }
+    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
+        const Vec of_row = times_sign(weight, e[0] - q[0]);
+        de[0] += of_row;
+        dq[0] -= of_row;
+    }
+};
+
+struct L2 {
+    static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
+        const Vec difference = e[0] - q[0];
+        return fma(difference, difference, sum);
+    }
+    GRAPHKIT_INLINE float finish(float sum) { return __builtin_sqrtf(sum); }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
+        const Vec of_row = weight * (e[0] - q[0]);
+        de[0] += of_row;
+        dq[0] -= of_row;
+    }
+};
+
+struct Rotate {
+    static constexpr std::size_t kQueryParts = 2, kRowParts = 2;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
+        const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
+        const Vec square = fma(real, real, imaginary * imaginary);
+        return fma(square, inverse_sqrt(square), sum);
+    }
+    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
+        const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
+        const Vec scaled = weight * inverse_sqrt(fma(real, real, imaginary * imaginary));
+        const Vec of_real = scaled * real, of_imaginary = scaled * imaginary;
+        de[0] += of_real;
+        de[1] += of_imaginary;
+        dq[0] -= of_real;
+        dq[1] -= of_imaginary;
+    }
+};
+
+struct Box {
+    static constexpr std::size_t kQueryParts = 2, kRowParts = 1;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float inside) {
+        const Vec distance = abs(e[0] - q[0]);
+        const Vec beyond = keep(distance > q[1], distance - q[1]);
+        const Vec within = abs(distance > q[1] ? q[1] : distance);
+        return fma(within, fill(inside), sum + beyond);
+    }
+    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float inside, Vec* dq, Vec* de) {
+        const Vec difference = e[0] - q[0], least = inside * weight;
+        const Bits beyond = abs(difference) > q[1];
+        const Vec of_row = times_sign(beyond ? weight : least, difference);
+        de[0] += of_row;
+        dq[0] -= of_row;
+        // Beyond the box the half width takes off all of its length, and adds it by `inside`.
+        dq[1] += keep(beyond, times_sign(least, q[1]) - weight);
+    }
+};
+
+template <class F>
+GRAPHKIT_INLINE void with_kind(PairKind kind, F&& run) {
+    switch (kind) {
+        case PairKind::dot:
+            return run(Dot{});
+        case PairKind::l1:
+            return run(L1{});
+        case PairKind::l2:
+            return run(L2{});
+        case PairKind::rotate:
+            return run(Rotate{});
+        case PairKind::box:
+            return run(Box{});
+    }
+}
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void load_parts(const float* from, std::size_t stride, Vec* to) {
+    for (std::size_t i = 0; i < Parts; ++i) to[i] = load(from + i * stride);
+}
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void load_parts(const float* from, std::size_t stride, std::size_t count, Vec* to) {
+    for (std::size_t i = 0; i < Parts; ++i) to[i] = load_part(from + i * stride, count);
+}
+
+// Scores of Q queries with E rows: out[i][j].
+template <class Kind, std::size_t Q, std::size_t E>
+GRAPHKIT_INLINE void score_tile(const float* const* queries, const float* const* rows, std::size_t n, float inside,
+                                float (&out)[Q][E]) {
+    Vec sums[Q][E] = {};
+    std::size_t d = 0;
+    for (; d + kLanes <= n; d += kLanes) {
+        Vec e[E][Kind::kRowParts];
+        for (std::size_t j = 0; j < E; ++j) load_parts<Kind::kRowParts>(rows[j] + d, n, e[j]);
+        for (std::size_t i = 0; i < Q; ++i) {
+            Vec q[Kind::kQueryParts];
+            load_parts<Kind::kQueryParts>(queries[i] + d, n, q);
+            for (std::size_t j = 0; j < E; ++j) sums[i][j] = Kind::add(sums[i][j], q, e[j], inside);
+        }
+    }
+    if (const std::size_t left = n - d; left > 0) {
+        // Coordinates beyond the last are 0 on both sides and add nothing.
+        for (std::size_t i = 0; i < Q; ++i) {
+            Vec q[Kind::kQueryParts];
+            load_parts<Kind::kQueryParts>(queries[i] + d, n, left, q);
+            for (std::size_t j = 0; j < E; ++j) {
+                Vec e[Kind::kRowParts];
+                load_parts<Kind::kRowParts>(rows[j] + d, n, left, e);
+                sums[i][j] = Kind::add(sums[i][j], q, e, inside);
+            }
+        }
+    }
+    for (std::size_t i = 0; i < Q; ++i)
+        for (std::size_t j = 0; j < E; ++j) out[i][j] = Kind::finish(sum(sums[i][j]));
+}
+
+// Tiles whose sums and rows stay in registers.
+template <class Kind>
+constexpr std::size_t kTileQueries = kLanes == 16 ? 4 : 2;
+template <class Kind>
+constexpr std::size_t kTileRows = kLanes == 16 || Kind::kRowParts == 1 ? 4 : 2;
+
+// Queries that one row is compared with at once.
+constexpr std::size_t kOwnTile = 8;
+
+static void own_scores(const PairInput& in, const OwnPairs& pairs, std::size_t begin, std::size_t end, float* scores) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        const std::size_t n = in.row_width / Kind::kRowParts;
+        for (std::size_t u = begin; u < end; ++u) {
+            const float* row = in.rows + u * in.row_width;
+            const std::int64_t last = pairs.offsets[u + 1];
+            std::int64_t i = pairs.offsets[u];
+            const auto query = [&](std::uint32_t pair) { return in.queries + pair / pairs.per_query * in.query_width; };
+            for (; i + static_cast<std::int64_t>(kOwnTile) <= last; i += kOwnTile) {
+                const float* some[kOwnTile];
+                for (std::size_t k = 0; k < kOwnTile; ++k) some[k] = query(pairs.order[i + k]);
+                float found[kOwnTile][1];
+                score_tile<Kind, kOwnTile, 1>(some, &row, n, in.inside, found);
+                for (std::size_t k = 0; k < kOwnTile; ++k) scores[pairs.order[i + k]] = found[k][0];
+            }
+            for (; i < last; ++i) {
+                const float* one = query(pairs.order[i]);
+                float found[1][1];
+                score_tile<Kind, 1, 1>(&one, &row, n, in.inside, found);
+                scores[pairs.order[i]] = found[0][0];
+            }
+        }
+    });
+}
+
+// Calls visit(scores of the tile, first query, first row) for all queries and the rows `begin` to `end`. At the edges
+// the last query or row is scored again, which fills tiles; visitors get how many of each are meant.
+template <class Kind, class Visitor>
+GRAPHKIT_INLINE void for_each_tile(const PairInput& in, std::size_t begin, std::size_t end, Visitor&& visit) {
+    constexpr std::size_t Q = kTileQueries<Kind>, E = kTileRows<Kind>;
+    const std::size_t n = in.row_width / Kind::kRowParts;
+    for (std::size_t u = begin; u < end; u += E) {
+        const std::size_t rows_here = end - u < E ? end - u : E;
+        const float* rows[E];
+        for (std::size_t j = 0; j < E; ++j)
+            rows[j] = in.rows + (u + (j < rows_here ? j : rows_here - 1)) * in.row_width;
+        for (std::size_t b = 0; b < in.num_queries; b += Q) {
+            const std::size_t queries_here = in.num_queries - b < Q ? in.num_queries - b : Q;
+            const float* queries[Q];
+            for (std::size_t i = 0; i < Q; ++i)
+                queries[i] = in.queries + (b + (i < queries_here ? i : queries_here - 1)) * in.query_width;
+            float found[Q][E];
+            score_tile<Kind, Q, E>(queries, rows, n, in.inside, found);
+            visit(found, b, queries_here, u, rows_here);
+        }
+    }
+}
+
+static void shared_scores(const PairInput& in, std::size_t begin, std::size_t end, float* scores) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        for_each_tile<Kind>(
+            in, begin, end,
+            [&](const auto& found, std::size_t b, std::size_t queries, std::size_t u, std::size_t rows) {
+                for (std::size_t i = 0; i < queries; ++i)
+                    for (std::size_t j = 0; j < rows; ++j) scores[(b + i) * in.num_rows + u + j] = found[i][j];
+            });
+    });
+}
+
+constexpr std::size_t kOwnVectors = 4, kOwnSlab = kOwnVectors * kLanes, kSharedSlab = kLanes;
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void store_parts(float* to, std::size_t stride, const Vec* from) {
+    for (std::size_t i = 0; i < Parts; ++i) store(to + i * stride, from[i]);
+}
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void store_parts(float* to, std::size_t stride, std::size_t count, const Vec* from) {
+    for (std::size_t i = 0; i < Parts; ++i) store_part(to + i * stride, from[i], count);
+}
+
+GRAPHKIT_INLINE void clear(float* from, std::size_t count, std::size_t stride, std::size_t parts, std::size_t n,
+                           std::size_t begin, std::size_t end) {
+    for (std::size_t i = 0; i < count; ++i)
+        for (std::size_t part = 0; part < parts; ++part)
+            std::memset(from + i * stride + part * n + begin, 0, (end - begin) * sizeof(float));
+}
+
+// Coordinates d to d + Vectors * kLanes, or `left` coordinates of a single vector where `left` is not 0.
+template <class Kind, std::size_t Vectors>
+GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t d,
+                                        std::size_t left, float* of_queries, float* of_rows) {
+    constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
+    const std::size_t n = in.row_width / kE;
+    const auto get = [&]<std::size_t P>(const float* from, Vec(*to)[P]) {
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            if (left == 0)
+                load_parts<P>(from + v * kLanes, n, to[v]);
+            else
+                load_parts<P>(from, n, left, to[v]);
+        }
+    };
+    const auto put = [&]<std::size_t P>(float* into, const Vec(*from)[P]) {
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            if (left == 0)
+                store_parts<P>(into + v * kLanes, n, from[v]);
+            else
+                store_parts<P>(into, n, left, from[v]);
+        }
+    };
+    for (std::size_t u = 0; u < in.num_rows; ++u) {
+        Vec e[Vectors][kE], de[Vectors][kE] = {};
+        get(in.rows + u * in.row_width + d, e);
+        for (std::int64_t i = pairs.offsets[u]; i < pairs.offsets[u + 1]; ++i) {
+            const std::uint32_t pair = pairs.order[i];
+            const std::size_t b = pair / pairs.per_query * in.query_width + d;
+            const Vec weight = fill(weights[pair]);
+            Vec q[Vectors][kQ], dq[Vectors][kQ];
+            get(in.queries + b, q);
+            get(of_queries + b, dq);
+            for (std::size_t v = 0; v < Vectors; ++v) Kind::gradients(weight, q[v], e[v], in.inside, dq[v], de[v]);
+            put(of_queries + b, dq);
+        }
+        put(of_rows + u * in.row_width + d, de);
+    }
+}
+
+static void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t begin,
+                          std::size_t end, float* of_queries, float* of_rows) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        const std::size_t n = in.row_width / Kind::kRowParts;
+        clear(of_queries, in.num_queries, in.query_width, Kind::kQueryParts, n, begin, end);
+        std::size_t d = begin;
+        for (; d + kOwnSlab <= end; d += kOwnSlab)
+            own_slab_gradients<Kind, kOwnVectors>(in, pairs, weights, d, 0, of_queries, of_rows);
+        for (; d + kLanes <= end; d += kLanes)
+            own_slab_gradients<Kind, 1>(in, pairs, weights, d, 0, of_queries, of_rows);
+        if (d < end) own_slab_gradients<Kind, 1>(in, pairs, weights, d, end - d, of_queries, of_rows);
+    });
+}
+
+static void shared_gradients(const PairInput& in, const float* weights, std::size_t begin, std::size_t end,
+                             float* of_queries, float* of_rows) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts, kTile = 4;
+        const std::size_t n = in.row_width / kE;
+        clear(of_rows, in.num_rows, in.row_width, kE, n, begin, end);
+        for (std::size_t d = begin; d < end; d += kLanes) {
+            const std::size_t count = end - d < kLanes ? end - d : kLanes;
+            for (std::size_t b = 0; b < in.num_queries; b += kTile) {
+                const std::size_t tile = in.num_queries - b < kTile ? in.num_queries - b : kTile;
+                Vec q[kTile][kQ] = {}, dq[kTile][kQ] = {};
+                const float* w[kTile];
+                for (std::size_t i = 0; i < kTile; ++i) {
+                    const std::size_t lane = b + (i < tile ? i : 0);
+                    w[i] = weights + lane * in.num_rows;
+                    if (count == kLanes)
+                        load_parts<kQ>(in.queries + lane * in.query_width + d, n, q[i]);
+                    else
+                        load_parts<kQ>(in.queries + lane * in.query_width + d, n, count, q[i]);
+                }
+                for (std::size_t u = 0; u < in.num_rows; ++u) {
+                    const float* row = in.rows + u * in.row_width + d;
+                    float* gradient = of_rows + u * in.row_width + d;
+                    Vec e[kE], de[kE];
+                    if (count == kLanes) {
+                        load_parts<kE>(row, n, e);
+                        load_parts<kE>(gradient, n, de);
+                    } else {
+                        load_parts<kE>(row, n, count, e);
+                        load_parts<kE>(gradient, n, count, de);
+                    }
+                    for (std::size_t i = 0; i < kTile; ++i)
+                        Kind::gradients(fill(i < tile ? w[i][u] : 0.0f), q[i], e, in.inside, dq[i], de);
+                    if (count == kLanes)
+                        store_parts<kE>(gradient, n, de);
+                    else
+                        store_parts<kE>(gradient, n, count, de);
+                }
+                for (std::size_t i = 0; i < tile; ++i) {
+                    float* gradient = of_queries + (b + i) * in.query_width + d;
+                    if (count == kLanes)
+                        store_parts<kQ>(gradient, n, dq[i]);
+                    else
+                        store_parts<kQ>(gradient, n, count, dq[i]);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace graphkit::GRAPHKIT_PATH

@@ -1,0 +1,3 @@
+// The kernels for any processor.
+#define GRAPHKIT_PATH portable
+#include "engine/paths/all_kernels.hpp"

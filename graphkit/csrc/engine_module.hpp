@@ -1,0 +1,10 @@
+// The engine's part of the extension.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace graphkit {
+
+void bind_engine(nanobind::module_& module);
+
+}  // namespace graphkit

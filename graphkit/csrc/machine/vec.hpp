@@ -1,0 +1,111 @@
+// Vectors of floats for code that is compiled once for each instruction set: GRAPHKIT_PATH names the namespace, and the
+// compiler's flags say how wide a vector is. Everything here is inlined, so that nothing compiled for one instruction
+// set is ever linked into code for another.
+//
+// No include guard: a file of engine/paths includes it once, through the kernels.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define GRAPHKIT_INLINE static inline __attribute__((always_inline, unused))
+
+namespace graphkit::GRAPHKIT_PATH {
+
+#if defined(__AVX512F__)
+constexpr std::size_t kLanes = 16;
+#elif defined(__AVX2__)
+constexpr std::size_t kLanes = 8;
+#else
+constexpr std::size_t kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef std::int32_t Bits __attribute__((vector_size(4 * kLanes)));
+
+GRAPHKIT_INLINE Vec load(const float* from) {
+    Vec v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+GRAPHKIT_INLINE void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// The first `count` lanes, below kLanes; the others are 0.
+GRAPHKIT_INLINE Vec load_part(const float* from, std::size_t count) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#else
+    Vec v = {};
+    std::memcpy(&v, from, count * sizeof(float));
+    return v;
+#endif
+}
+
+GRAPHKIT_INLINE void store_part(float* to, Vec v, std::size_t count) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), (__m512)v);
+#else
+    std::memcpy(to, &v, count * sizeof(float));
+#endif
+}
+
+GRAPHKIT_INLINE Vec fill(float value) { return value - Vec{}; }
+
+GRAPHKIT_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+GRAPHKIT_INLINE Vec abs(Vec v) { return (Vec)((Bits)v & 0x7FFFFFFF); }
+
+// Lanes of `v` where `mask` is all ones, 0 elsewhere.
+GRAPHKIT_INLINE Vec keep(Bits mask, Vec v) { return (Vec)((Bits)v & mask); }
+
+// `magnitude` with the sign of `v` multiplied into it; 0 where `v` is 0.
+GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
+    const Vec flipped = (Vec)((Bits)magnitude ^ ((Bits)v & INT32_MIN));
+    return keep(v != 0, flipped);
+}
+
+GRAPHKIT_INLINE Vec sqrt(Vec v) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX2__)
+    return (Vec)_mm256_sqrt_ps((__m256)v);
+#else
+    for (std::size_t i = 0; i < kLanes; ++i) v[i] = __builtin_sqrtf(v[i]);
+    return v;
+#endif
+}
+
+// 1 / sqrt(v), and 0 where v is 0, to some 3 units in the last place.
+GRAPHKIT_INLINE Vec inverse_sqrt(Vec v) {
+#if defined(__AVX512F__)
+    // A step of Newton's method takes the estimate from 14 to 27 bits. Infinity and NaN go through.
+    const Vec estimate =
+        (Vec)_mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ), (__m512)v);
+    return estimate * fma(-0.5f * v * estimate, estimate, fill(1.5f));
+#else
+    return keep(v != 0, 1.0f / sqrt(v));
+#endif
+}
+
+// The lanes added up, always in the same order.
+GRAPHKIT_INLINE float sum(Vec v) {
+    float lanes[kLanes];
+    std::memcpy(lanes, &v, sizeof v);
+    for (std::size_t half = kLanes / 2; half > 0; half /= 2)
+        for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+}  // namespace graphkit::GRAPHKIT_PATH
