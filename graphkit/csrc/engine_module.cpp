@@ -3,10 +3,16 @@
 #include "engine_module.hpp"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
+
+#include "engine/gather.hpp"
+#include "engine/id_resolver.hpp"
 #include "engine/pair_scores.hpp"
+#include "machine/buffers.hpp"
 
 namespace nb = nanobind;
 
@@ -46,9 +52,60 @@ std::int64_t group(const In<std::int64_t, -1>& places, const Out<std::int32_t, -
     return wrong ? static_cast<std::int64_t>(*wrong) : -1;
 }
 
+// A float32 tensor over a buffer of the pool.
+nb::ndarray<nb::pytorch, float, nb::ndim<1>> empty(std::size_t size) {
+    auto* buffer = new std::shared_ptr<void>(take_buffer(size * sizeof(float)));
+    const nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
+    return {static_cast<float*>(buffer->get()), {size}, owner};
+}
+
+std::int64_t add_ids(IdResolver& resolver, const In<std::int64_t, -1>& ids) {
+    const nb::gil_scoped_release release;
+    const auto wrong = resolver.add({ids.data(), ids.size()});
+    return wrong ? static_cast<std::int64_t>(*wrong) : -1;
+}
+
+void gather(const Matrix& table, const In<std::int64_t, -1>& ids, const std::optional<In<std::int64_t, -1>>& places,
+            const OutMatrix& to, unsigned threads) {
+    const nb::gil_scoped_release release;
+    gather_rows(reinterpret_cast<const std::byte*>(table.data()), table.shape(1) * sizeof(float),
+                {ids.data(), ids.size()}, places ? places->data() : nullptr, reinterpret_cast<std::byte*>(to.data()),
+                threads);
+}
+
 }  // namespace
 
 void bind_engine(nb::module_& m) {
+    m.def("empty", &empty, nb::arg("size"));
+    m.def("kept_bytes", &kept_bytes);
+    nb::class_<IdResolver>(m, "IdResolver")
+        .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))
+        .def("clear", &IdResolver::clear)
+        .def("add", &add_ids, nb::arg("ids"))
+        .def("finish", &IdResolver::finish, nb::call_guard<nb::gil_scoped_release>())
+        .def(
+            "write",
+            [](const IdResolver& resolver, const Out<std::int64_t, -1>& ids) {
+                const nb::gil_scoped_release release;
+                resolver.write({ids.data(), ids.size()});
+            },
+            nb::arg("ids"))
+        .def(
+            "locate",
+            [](const IdResolver& resolver, const In<std::int64_t, -1>& ids, const Out<std::int64_t, -1>& places) {
+                const nb::gil_scoped_release release;
+                resolver.locate({ids.data(), ids.size()}, {places.data(), places.size()});
+            },
+            nb::arg("ids"), nb::arg("places"))
+        .def(
+            "contains",
+            [](const IdResolver& resolver, const In<std::int64_t, -1>& ids, const Out<bool, -1>& found) {
+                const nb::gil_scoped_release release;
+                resolver.contains({ids.data(), ids.size()}, {found.data(), found.size()});
+            },
+            nb::arg("ids"), nb::arg("found"));
+    m.def("gather_rows", &gather, nb::arg("table"), nb::arg("ids"), nb::arg("places").none(), nb::arg("to"),
+          nb::arg("threads"));
     m.def("kernel_paths", &kernel_paths);
     m.def("choose_kernels", &choose_kernels, nb::arg("path"));
     m.def("group_pairs", &group, nb::arg("places"), nb::arg("order"), nb::arg("offsets"));

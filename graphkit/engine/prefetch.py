@@ -6,39 +6,42 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from graphkit.engine.id_resolver import IdResolver
 from graphkit.engine.table import EmbeddingTable
 from graphkit.samplers import QueryBatch
 
 
 @dataclass(frozen=True)
 class GatheredBatch:
-    """A batch with the rows of every entity that it names."""
+    """A batch with the rows of every entity that it names, and where among these each entity stands."""
 
     batch: QueryBatch
     #: int64[U], ascending and distinct; None = all rows of the table, in place
     ids: Tensor | None
     #: float32[U, D], the rows of `ids` as they stood when the batch was delivered
     rows: Tensor
+    #: a segment each: int64[n, anchors of the structure], places among `rows`
+    anchors: tuple[Tensor, ...]
+    #: int64[B], places of the answers
+    positives: Tensor
+    #: int64[B, K] own, int64[K] shared, or None: places of the negatives
+    negatives: Tensor | None
 
     @property
     def number(self) -> int:
         """Place of the batch in the sampler's stream."""
         return self.batch.number
 
-    def locate(self, entities: Tensor) -> Tensor:
-        """Returns the places of entity ids among `rows`."""
-        return entities if self.ids is None else torch.searchsorted(self.ids, entities)
-
 
 class RowPrefetcher:
-    """Iterates over batches with their rows, gathering one batch ahead on a thread of its own.
+    """Iterates over batches with their rows, one batch ahead on a thread of its own.
 
-    Rows that the present batch names are gathered again before the next batch is delivered, so that training with and
-    without prefetching gives the same weights, bit for bit: between two deliveries the table may change in those rows
-    only.
+    While the present batch is trained on, the next is sampled, its entities are resolved, and those of its rows are
+    gathered that the present batch does not name. The others follow when it is asked for: between two deliveries the
+    table may change in the rows of the first only. Training with and without prefetching gives the same weights, bit
+    for bit.
 
     Args:
         batches: where batches come from; it is read on the prefetcher's thread.
@@ -50,20 +53,19 @@ class RowPrefetcher:
         self._batches = batches
         self._table = table
         self._all_rows = all_rows
-        self._before: Tensor | None = None
+        # Of the present batch and of the next, in turn.
+        self._resolvers = (IdResolver(len(table)), IdResolver(len(table)))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphkit-prefetch")
-        self._next: Future[GatheredBatch] = self._thread.submit(self._gather)
+        self._turn = 0
+        self._next: Future[tuple[GatheredBatch, Tensor | None]] = self._thread.submit(self._gather, first=True)
 
     def __iter__(self) -> Iterator[GatheredBatch]:
         return self
 
     def __next__(self) -> GatheredBatch:
-        ready = self._next.result()
-        # The rows were gathered while the batch before was trained on: those that it may have written are read again.
-        if ready.ids is not None and self._before is not None:
-            stale = torch.isin(ready.ids, self._before).nonzero().squeeze(1)
-            ready.rows[stale] = self._table.gather(ready.ids[stale])
-        self._before = ready.ids
+        ready, missing = self._next.result()
+        if missing is not None and ready.ids is not None:
+            self._table.gather_into(ready.ids[missing], missing, ready.rows)
         self._next = self._thread.submit(self._gather)
         return ready
 
@@ -71,9 +73,29 @@ class RowPrefetcher:
         """Waits for the gather under way and stops the thread."""
         self._thread.shutdown(wait=True)
 
-    def _gather(self) -> GatheredBatch:
+    def _gather(self, *, first: bool = False) -> tuple[GatheredBatch, Tensor | None]:
+        """Returns the next batch, and the places of the rows that it still lacks."""
         batch = next(self._batches)
         if self._all_rows:
-            return GatheredBatch(batch, None, self._table.weight)
-        ids = batch.entities()
-        return GatheredBatch(batch, ids, self._table.gather(ids))
+            anchors = tuple(segment.anchors for segment in batch.segments)
+            return GatheredBatch(batch, None, self._table.weight, anchors, batch.positives, batch.negatives), None
+        before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
+        self._turn = 1 - self._turn
+        segments, drawn = [segment.anchors for segment in batch.segments], batch.negatives
+        ids = resolver.resolve([*segments, batch.positives, *([] if drawn is None else [drawn])])
+        rows = self._table.empty_rows(len(ids))
+        missing = None
+        if first:
+            self._table.gather_into(ids, None, rows)
+        else:
+            named = before.contains(ids)
+            missing, ahead = (mask.nonzero().squeeze(1) for mask in (named, ~named))
+            self._table.gather_into(ids[ahead], ahead, rows)
+        return GatheredBatch(
+            batch,
+            ids,
+            rows,
+            tuple(map(resolver.locate, segments)),
+            resolver.locate(batch.positives),
+            None if drawn is None else resolver.locate(drawn),
+        ), missing

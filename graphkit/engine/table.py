@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit import _native
+from graphkit.engine import buffers
 from graphkit.engine.optimizers import RowOptimizer
 from graphkit.errors import GraphkitError
 
@@ -28,6 +30,20 @@ class EmbeddingTable:
     def gather(self, ids: Tensor) -> Tensor:
         """Returns float32[U, D]: a copy of the rows of int64[U] `ids`."""
         return self.weight.index_select(0, ids)
+
+    def empty_rows(self, count: int) -> Tensor:
+        """Returns float32[count, D], to be filled by `gather_into`."""
+        return buffers.empty(count, self.weight.shape[1])
+
+    def gather_into(self, ids: Tensor, places: Tensor | None, rows: Tensor) -> None:
+        """Copies rows of the table into others.
+
+        Args:
+            ids: int64[U], rows of the table.
+            places: int64[U], the rows that they are copied to; None = 0 to U-1.
+            rows: float32[U or more, D], written.
+        """
+        _native.gather_rows(self.weight, ids, places, rows, torch.get_num_threads())
 
     def update(self, ids: Tensor | None, gradient: Tensor) -> None:
         """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher
+from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher, TakenRows
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss, Softmax
@@ -27,12 +27,14 @@ Weighting = Literal["none", "answers"]
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Where the entities of a batch stand among the candidates."""
+class _Compared:
+    """What the queries of a batch are compared with."""
 
-    #: int64[B]
+    #: float32[C, ·]; see `Model.candidates`
+    candidates: Tensor
+    #: int64[B], places of the answers
     positives: Tensor
-    #: int64[K] or [B, K], in the sampler's order; None where the loss is over all entities
+    #: int64[B, K], places of own negatives; None where they are shared, which stand after the answers, or all entities
     negatives: Tensor | None
 
 
@@ -50,9 +52,10 @@ class EmbeddingTask(ABC):
         n3: weight λ of the nuclear 3-norm (Lacroix et al., ICML 2018): λ/B Σ |x|³ over the anchors, relations and
             answers of the batch; by default the model's own (`Model.default_n3`).
         weighting: "none", or "answers": queries weigh (4 + answers)^-1/2 (Ren and Leskovec, NeurIPS 2020).
-        precision: of the matrix products of scores in training: "fp32", or "bf16" (factors and logits are rounded,
-            sums are accumulated in fp32; the logit of a sampled batch's answer is fp32). Weights, losses and evaluation
-            are fp32, and so are scores that are no plain product, such as GQE's distances.
+        precision: of the matrix products of queries with candidates that they share, in training: "fp32", or "bf16"
+            (factors and logits are rounded, sums are accumulated in fp32; the logit of a sampled batch's answer is
+            fp32). Weights, losses and evaluation are fp32, and so are scores of own negatives and scores that are no
+            plain product, such as GQE's distances.
 
     Raises:
         GraphkitError: an option is out of range, loss and sampler do not go together, or the model cannot embed a
@@ -116,10 +119,8 @@ class EmbeddingTask(ABC):
 
     def step(self, batch: GatheredBatch) -> dict[str, float]:
         """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
-        rows = batch.rows.detach().requires_grad_()
-        loss = self._backward(batch, rows)
-        assert rows.grad is not None  # every row of the batch takes part in a score
-        self.table.update(batch.ids, rows.grad)
+        loss, gradient = self._backward(batch)
+        self.table.update(batch.ids, gradient)
         self.dense.step()
         self.dense.zero_grad()
         self._trained = batch.number + 1
@@ -165,81 +166,84 @@ class EmbeddingTask(ABC):
         finally:
             self.model.train()
 
-    def _backward(self, batch: GatheredBatch, rows: Tensor) -> float:
-        """Adds the gradients of the batch to `rows` and to the model's parameters; returns the loss."""
+    def _backward(self, batch: GatheredBatch) -> tuple[float, Tensor]:
+        """Adds the gradients of the batch to the model's parameters; returns the loss and the gradient [U, D] of rows."""
+        plain = type(self.model).encode is Model.encode
+        rows = batch.rows.detach().requires_grad_(not plain)
         encoded = self.model.encode(rows)
-        anchors, positives, relations, queries = self._embed(batch, encoded)
-        weights = self._weights(batch.batch)
+        entities = TakenRows(encoded.detach())
+        anchors = [entities.take(places) for places in batch.anchors]
+        queries = Embedded.join(
+            [
+                self.model.embed(segment.structure, found, segment.relations)
+                for segment, found in zip(batch.batch.segments, anchors, strict=True)
+            ]
+        )
+        compared = self._compared(batch, entities)
+        total = self._backward_scores(batch.batch, queries, compared)
+        if self.n3 > 0:
+            torch.autograd.backward(self._penalty(batch, entities, anchors))
+        gradient = entities.gradient()
+        if not plain:
+            torch.autograd.backward(encoded, gradient)
+            assert rows.grad is not None  # encoded depends on it
+            gradient = rows.grad
+        return total, gradient
+
+    def _backward_scores(self, batch: QueryBatch, queries: Embedded, compared: _Compared) -> float:
+        """Adds the gradients of the loss; returns the loss."""
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
         # never held for the whole batch.
-        candidates, places = self._candidates(batch, encoded, positives)
-        query_leaf, entity_leaf = queries.vectors.detach().requires_grad_(), candidates.detach().requires_grad_()
-        leaves = Embedded(query_leaf, queries.owners, queries.size)
-        size = batch.batch.size
-        step = max(1, _LOGITS_AT_ONCE // len(rows)) if self.full else size
+        vectors, candidates = queries.vectors.detach().requires_grad_(), compared.candidates.detach().requires_grad_()
+        leaves = Embedded(vectors, queries.owners, queries.size)
+        weights = self._weights(batch)
+        step = max(1, _LOGITS_AT_ONCE // len(candidates)) if self.full else batch.size
         total = 0.0
-        for start in range(0, size, step):
-            lanes = slice(start, min(start + step, size))
-            loss = (weights[lanes] * self._score(batch, leaves, entity_leaf, places, lanes)).sum()
+        for start in range(0, batch.size, step):
+            lanes = slice(start, min(start + step, batch.size))
+            loss = (weights[lanes] * self._score(batch, leaves, candidates, compared, lanes)).sum()
             torch.autograd.backward(loss)
             total += loss.item()
-        targets, gradients = [queries.vectors, candidates], [query_leaf.grad, entity_leaf.grad]
-        if self.n3 > 0:
-            parameters = self.model.relation_parameters(relations)
-            cubes = [self._cubes(x) for x in (anchors, parameters, encoded[positives])]
-            penalty = self.n3 / size * torch.stack(cubes).sum()
-            targets.append(penalty)
-            gradients.append(torch.ones(()))
-        torch.autograd.backward(targets, gradients)
+        torch.autograd.backward([queries.vectors, compared.candidates], [vectors.grad, candidates.grad])
         return total
 
-    def _embed(self, batch: GatheredBatch, encoded: Tensor) -> tuple[Tensor, Tensor, Tensor, Embedded]:
-        """Returns anchors [A, D], places of positives [B], relations [A'] and the queries of all segments."""
-        anchors, relations, queries = [], [], []
-        for segment in batch.batch.segments:
-            found = encoded[batch.locate(segment.anchors)]
-            queries.append(self.model.embed(segment.structure, found, segment.relations))
-            anchors.append(found.flatten(0, 1))
-            relations.append(segment.relations.flatten())
-        positives = batch.locate(batch.batch.positives)
-        return torch.cat(anchors), positives, torch.cat(relations), Embedded.join(queries)
+    def _penalty(self, batch: GatheredBatch, entities: TakenRows, anchors: list[Tensor]) -> Tensor:
+        """Returns the N3 penalty of anchors, relations and answers."""
+        relations = torch.cat([segment.relations.flatten() for segment in batch.batch.segments])
+        parts = [*anchors, self.model.relation_parameters(relations), entities.take(batch.positives)]
+        cubes = torch.stack([self.model.squared_moduli(part).pow(1.5).sum() for part in parts])
+        return self.n3 / batch.batch.size * cubes.sum()
 
-    def _candidates(self, batch: GatheredBatch, encoded: Tensor, positives: Tensor) -> tuple[Tensor, _Places]:
-        """Returns what queries are compared with, [C, ·], and where positives and negatives stand in it."""
-        if self.full:
-            return self.model.candidates(encoded), _Places(positives, None)
-        assert batch.batch.negatives is not None  # the sampler's mode is own or shared
-        negatives = batch.locate(batch.batch.negatives)
-        if type(self.model).candidates is Model.candidates:
-            return encoded, _Places(positives, negatives)
-        # Anchors are no candidates, and may be half of the rows.
-        compared = torch.zeros(len(encoded), dtype=torch.bool)
-        compared[positives] = compared[negatives] = True
-        place = compared.cumsum(0) - 1
-        return self.model.candidates(encoded[compared]), _Places(place[positives], place[negatives])
+    def _compared(self, batch: GatheredBatch, entities: TakenRows) -> _Compared:
+        """Returns what queries are compared with."""
+        if not batch.batch.shared:  # all entities, or own negatives, which are most of the rows
+            return _Compared(self.model.candidates(entities.all()), batch.positives, batch.negatives)
+        assert batch.negatives is not None  # they are shared
+        some = entities.take(torch.cat([batch.positives, batch.negatives]))
+        return _Compared(self.model.candidates(some), torch.arange(batch.batch.size), None)
 
     def _score(
-        self, batch: GatheredBatch, queries: Embedded, candidates: Tensor, places: _Places, lanes: slice
+        self, batch: QueryBatch, queries: Embedded, candidates: Tensor, compared: _Compared, lanes: slice
     ) -> Tensor:
         """Returns float[n]: the losses of some lanes."""
-        queries, positives = queries.select(lanes.start, lanes.stop), places.positives[lanes]
+        queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
         rounded = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16")
-        if places.negatives is None:
+        if self.full:
             with rounded:
                 logits = self.model.logits(queries, candidates)
-            return self.loss.all_entities(logits.float(), positives)
-        mask = batch.batch.mask
-        assert mask is not None  # it comes with the negatives
-        negatives = places.negatives if batch.batch.shared else places.negatives[lanes]
-        # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-        positive = self.model.logits(queries, candidates, positives.unsqueeze(1)).squeeze(1)
-        with rounded:
-            if batch.batch.shared:
-                negative = self.model.logits(queries, candidates[negatives])
-            else:
-                negative = self.model.logits(queries, candidates, negatives)
-        population = (len(self.table) - batch.batch.answer_counts[lanes]).float()
-        return self.loss.sampled(positive, negative.float(), mask[lanes], population)
+            return self.loss.all_entities(logits.float(), positives.squeeze(1))
+        if compared.negatives is not None:
+            # Together, so that each row is read, and gets its gradient, once.
+            own = self.model.logits(queries, candidates, torch.cat([positives, compared.negatives[lanes]], dim=1))
+            positive, negative = own[:, 0], own[:, 1:]
+        else:
+            # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
+            positive = self.model.logits(queries, candidates, positives).squeeze(1)
+            with rounded:
+                negative = self.model.logits(queries, candidates[batch.size :])
+        assert batch.mask is not None  # it comes with the negatives
+        population = (len(self.table) - batch.answer_counts[lanes]).float()
+        return self.loss.sampled(positive, negative.float(), batch.mask[lanes], population)
 
     def _weights(self, batch: QueryBatch) -> Tensor:
         """Returns float[B] weights of the queries that sum to 1."""
@@ -247,6 +251,3 @@ class EmbeddingTask(ABC):
             return torch.full((batch.size,), 1 / batch.size)
         weights = (4 + batch.answer_counts).float().rsqrt()
         return weights / weights.sum()
-
-    def _cubes(self, x: Tensor) -> Tensor:
-        return self.model.squared_moduli(x).pow(1.5).sum()

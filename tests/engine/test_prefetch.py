@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -9,6 +10,7 @@ from itertools import islice
 import pytest
 import torch
 
+from graphkit import GraphkitError
 from graphkit.engine import Adam, EmbeddingTable, RowPrefetcher
 from graphkit.queries import ONE_HOP
 from graphkit.samplers import QueryBatch, Segment
@@ -84,12 +86,29 @@ def test_rows_gathered_before_an_update_are_delivered_after_it() -> None:
     feed.close()
 
 
-def test_locate_finds_the_rows_of_entities() -> None:
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
+def test_places_find_the_rows_of_entities(shared: bool) -> None:
     kept = table()
-    ready = next(RowPrefetcher(iter([batch_of(0, [7, 3, 11])]), kept))
-    assert ready.ids.tolist() == [3, 7, 11]
-    entities = torch.tensor([[11, 3], [7, 7]])
-    assert torch.equal(ready.rows[ready.locate(entities)], kept.weight[entities])
+    batch = batch_of(0, [7, 3, 11])
+    negatives = torch.tensor([5, 3, 19]) if shared else torch.tensor([[5, 3, 19], [7, 0, 0]])
+    batch = dataclasses.replace(batch, negatives=negatives, mask=torch.ones(2, 3, dtype=torch.bool))
+    ready = next(RowPrefetcher(iter([batch]), kept))
+    assert ready.ids.tolist() == sorted({7, 3, 11, *negatives.flatten().tolist()})
+    (anchors,) = ready.anchors
+    assert torch.equal(ready.rows[anchors], kept.weight[torch.tensor([[7], [7]])])
+    assert torch.equal(ready.rows[ready.positives], kept.weight[torch.tensor([3, 11])])
+    assert torch.equal(ready.rows[ready.negatives], kept.weight[negatives])
+
+
+def test_a_batch_of_another_graph_is_refused() -> None:
+    feed = RowPrefetcher(iter([batch_of(0, [7, 20])]), table())
+    with pytest.raises(GraphkitError) as error:
+        next(feed)
+    assert str(error.value) == (
+        "a batch names entity 20, and the table has rows 0 to 19; train on batches of the graph that the table was "
+        "made for"
+    )
+    feed.close()
 
 
 def test_all_rows_are_the_table_itself() -> None:
@@ -100,7 +119,7 @@ def test_all_rows_are_the_table_itself() -> None:
     ready = next(feed)
     assert ready.ids is None
     assert ready.rows.data_ptr() == kept.weight.data_ptr()
-    assert ready.locate(torch.tensor([5, 0])).tolist() == [5, 0]
+    assert torch.equal(ready.positives, ready.batch.positives)
     feed.close()
 
 

@@ -13,7 +13,7 @@ from strategies import random_graph
 from torch import Tensor
 
 from graphkit.checkpoint import load_checkpoint, save_checkpoint
-from graphkit.engine import Adagrad, Adam, EmbeddingTable, GatheredBatch, RowOptimizer
+from graphkit.engine import Adagrad, Adam, EmbeddingTable, RowOptimizer, RowPrefetcher
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Loss, Softmax
@@ -100,10 +100,9 @@ def test_prefetched_rows_train_as_rows_gathered_at_once(graph: KnowledgeGraph, m
     run_steps(prefetched, 12)
     plain = make_task(graph, mode=mode, optimizer=optimizer)
     for _ in range(12):
-        batch = next(plain.sampler)
-        ids = None if mode == "none" else batch.entities()
-        rows = plain.table.weight if ids is None else plain.table.gather(ids)
-        plain.step(GatheredBatch(batch, ids, rows))
+        feed = RowPrefetcher(iter([next(plain.sampler)]), plain.table, all_rows=mode == "none")
+        plain.step(next(feed))
+        feed.close()
     plain.close()
     assert_same_state(prefetched, plain)
 
@@ -261,7 +260,7 @@ def test_bf16_stays_close_to_fp32(graph: KnowledgeGraph, mode: Mode) -> None:
     exact, rounded = make_task(graph, mode=mode), make_task(graph, mode=mode, precision="bf16")
     expected, found = run_steps(exact, 10), run_steps(rounded, 10)
     assert found == pytest.approx(expected, rel=0.02)
-    assert found != expected
+    assert (found == expected) == (mode == "own")  # there are products with shared candidates only
     assert rounded.table.weight.dtype == torch.float32
 
 

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from graphkit import _native
+from graphkit.engine import buffers
 from graphkit.errors import GraphkitError
 
 Kind = Literal["dot", "l1", "l2", "rotate", "box"]
@@ -129,7 +130,7 @@ def own_gradients(
     weights: Tensor, queries: Tensor, rows: Tensor, order: Tensor, offsets: Tensor, kind: str, inside: float
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `own_scores`, float32[V, W] and [U, D], from float32[V, K] (`l2`: divided by the distance)."""
-    of_queries, of_rows = torch.empty_like(queries), torch.empty_like(rows)
+    of_queries, of_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
     _native.own_gradients(
         _NUMBERS[kind],
         queries,
@@ -168,7 +169,7 @@ def _(queries: Tensor, rows: Tensor, kind: str, inside: float) -> Tensor:
 @torch.library.custom_op("graphkit::shared_gradients", mutates_args=())
 def shared_gradients(weights: Tensor, queries: Tensor, rows: Tensor, kind: str, inside: float) -> tuple[Tensor, Tensor]:
     """Gradients of `shared_scores`, float32[V, W] and [U, D], from float32[V, U] (`l2`: divided by the distance)."""
-    of_queries, of_rows = torch.empty_like(queries), torch.empty_like(rows)
+    of_queries, of_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
     _native.shared_gradients(
         _NUMBERS[kind], queries, rows, inside, weights, of_queries, of_rows, torch.get_num_threads()
     )

@@ -249,12 +249,33 @@ GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pai
                 store_parts<P>(into, n, left, from[v]);
         }
     };
+    constexpr std::int64_t kAhead = 8;
+    constexpr std::size_t kRowsAhead = 8;
+    const std::int64_t num_pairs = pairs.offsets[in.num_rows];
     for (std::size_t u = 0; u < in.num_rows; ++u) {
+        if (u + kRowsAhead < in.num_rows) {
+            const std::size_t next = (u + kRowsAhead) * in.row_width + d;
+            for (std::size_t part = 0; part < kE; ++part)
+                for (std::size_t v = 0; v < Vectors; ++v) {
+                    __builtin_prefetch(in.rows + next + part * n + v * kLanes);
+                    __builtin_prefetch(of_rows + next + part * n + v * kLanes, 1);
+                }
+        }
         Vec e[Vectors][kE], de[Vectors][kE] = {};
         get(in.rows + u * in.row_width + d, e);
         for (std::int64_t i = pairs.offsets[u]; i < pairs.offsets[u + 1]; ++i) {
             const std::uint32_t pair = pairs.order[i];
             const std::size_t b = pair / pairs.per_query * in.query_width + d;
+            if (i + kAhead < num_pairs) {
+                const std::uint32_t next = pairs.order[i + kAhead];
+                const std::size_t c = next / pairs.per_query * in.query_width + d;
+                __builtin_prefetch(weights + next);
+                for (std::size_t part = 0; part < kQ; ++part)
+                    for (std::size_t v = 0; v < Vectors; ++v) {
+                        __builtin_prefetch(in.queries + c + part * n + v * kLanes);
+                        __builtin_prefetch(of_queries + c + part * n + v * kLanes, 1);
+                    }
+            }
             const Vec weight = fill(weights[pair]);
             Vec q[Vectors][kQ], dq[Vectors][kQ];
             get(in.queries + b, q);

@@ -1,0 +1,25 @@
+"""Tensors that live for a step, in memory that is used again for the next."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit import _native
+
+#: Smaller tensors are torch's: its allocator keeps their memory too.
+_LEAST_BYTES = 2**20
+
+
+def empty(*shape: int) -> Tensor:
+    """Returns an uninitialised float32 tensor on the CPU.
+
+    Memory of large ones comes from a pool of huge pages, which takes it back when the tensor is gone, and keeps up to
+    1 GiB. From the system it would come page by page, zeroed, at several times the cost of writing to it.
+    """
+    size = 1
+    for length in shape:
+        size *= length
+    if 4 * size < _LEAST_BYTES:
+        return torch.empty(shape)
+    return _native.empty(size).view(shape)
