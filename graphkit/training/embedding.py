@@ -167,7 +167,7 @@ class EmbeddingTask(ABC):
             self.model.train()
 
     def _backward(self, batch: GatheredBatch) -> tuple[float, Tensor]:
-        """Adds the gradients of the batch to the model's parameters; returns the loss and the gradient [U, D] of rows."""
+        """Adds the gradients to the model's parameters; returns the loss and the gradient [U, D] of the rows."""
         plain = type(self.model).encode is Model.encode
         rows = batch.rows.detach().requires_grad_(not plain)
         encoded = self.model.encode(rows)

@@ -1,0 +1,73 @@
+// The shared threads run every task once, whoever asks, and buffers come back to those who gave them.
+#include <atomic>
+#include <cstring>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "engine/gather.hpp"
+#include "machine/buffers.hpp"
+#include "machine/threads.hpp"
+
+using namespace graphkit;
+
+TEST(every_task_runs_once) {
+    for (const unsigned threads : {1, 2, 5, 3})
+        for (const std::size_t tasks : {0, 1, 2, 100}) {
+            std::vector<int> times(tasks);
+            run_tasks(tasks, threads, [&](std::size_t task) { ++times[task]; });
+            for (const int count : times) CHECK(count == 1);
+        }
+}
+
+TEST(several_callers_do_not_wait_for_each_other) {
+    std::atomic<std::size_t> sum{0};
+    {
+        std::vector<std::jthread> callers;
+        for (int caller = 0; caller < 4; ++caller)
+            callers.emplace_back([&] {
+                for (int round = 0; round < 50; ++round)
+                    run_tasks(10, 3, [&](std::size_t task) {
+                        run_tasks(2, 2, [&](std::size_t inner) { sum += task + inner; });
+                    });
+            });
+    }
+    CHECK(sum == 4 * 50 * (2 * 45 + 10));
+}
+
+TEST(buffers_are_used_again) {
+    void* first = nullptr;
+    {
+        const auto buffer = take_buffer(10'000'000);
+        first = buffer.get();
+        std::memset(first, 1, 10'000'000);
+        CHECK(kept_bytes() == 0);
+    }
+    CHECK(kept_bytes() >= 10'000'000);
+    CHECK(take_buffer(9'950'000).get() == first);  // of a like size
+    CHECK(take_buffer(20'000'000).get() != first);
+    {
+        std::vector<std::shared_ptr<void>> many;
+        for (int i = 0; i < 20; ++i) many.push_back(take_buffer(100'000'000));
+    }
+    CHECK(kept_bytes() <= kMostKept);
+}
+
+TEST(rows_are_gathered_to_their_places) {
+    std::vector<int> table(7 * 50'000);
+    std::iota(table.begin(), table.end(), 0);
+    std::vector<std::int64_t> ids, places;
+    for (std::int64_t i = 0; i < 60'000; ++i) {
+        ids.push_back(i * 7919 % 50'000);
+        places.push_back(59'999 - i);
+    }
+    std::vector<int> rows(7 * ids.size());
+    const auto bytes = [](auto* data) { return reinterpret_cast<std::byte*>(data); };
+    gather_rows(bytes(table.data()), 28, ids, nullptr, bytes(rows.data()), 3);
+    for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i] == 7 * ids[i / 7] + static_cast<int>(i % 7));
+    gather_rows(bytes(table.data()), 28, ids, places.data(), bytes(rows.data()), 3);
+    for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i] == 7 * ids[59'999 - i / 7] + static_cast<int>(i % 7));
+}
+
+CHECK_MAIN()
