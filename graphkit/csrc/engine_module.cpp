@@ -77,7 +77,6 @@ void gather(const Matrix& table, const In<std::int64_t, -1>& ids, const std::opt
 
 void bind_engine(nb::module_& m) {
     m.def("empty", &empty, nb::arg("size"));
-    m.def("kept_bytes", &kept_bytes);
     nb::class_<IdResolver>(m, "IdResolver")
         .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))
         .def("clear", &IdResolver::clear)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from graphkit.engine.id_resolver import IdResolver
 from graphkit.engine.table import EmbeddingTable
+from graphkit.engine.timeline import span
 from graphkit.samplers import QueryBatch
 
 
@@ -63,9 +65,11 @@ class RowPrefetcher:
         return self
 
     def __next__(self) -> GatheredBatch:
-        ready, missing = self._next.result()
+        with span("wait"):
+            ready, missing = self._next.result()
         if missing is not None and ready.ids is not None:
-            self._table.gather_into(ready.ids[missing], missing, ready.rows)
+            with span("gather"):
+                self._table.gather_into(ready.ids[missing], missing, ready.rows)
         self._next = self._thread.submit(self._gather)
         return ready
 
@@ -75,27 +79,21 @@ class RowPrefetcher:
 
     def _gather(self, *, first: bool = False) -> tuple[GatheredBatch, Tensor | None]:
         """Returns the next batch, and the places of the rows that it still lacks."""
-        batch = next(self._batches)
+        with span("sample"):
+            batch = next(self._batches)
         if self._all_rows:
             anchors = tuple(segment.anchors for segment in batch.segments)
             return GatheredBatch(batch, None, self._table.weight, anchors, batch.positives, batch.negatives), None
         before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
         self._turn = 1 - self._turn
-        segments, drawn = [segment.anchors for segment in batch.segments], batch.negatives
-        ids = resolver.resolve([*segments, batch.positives, *([] if drawn is None else [drawn])])
-        rows = self._table.empty_rows(len(ids))
-        missing = None
-        if first:
-            self._table.gather_into(ids, None, rows)
-        else:
-            named = before.contains(ids)
+        with span("resolve"):
+            segments, drawn = [segment.anchors for segment in batch.segments], batch.negatives
+            ids = resolver.resolve([*segments, batch.positives, *([] if drawn is None else [drawn])])
+            anchors, positives = tuple(map(resolver.locate, segments)), resolver.locate(batch.positives)
+            negatives = None if drawn is None else resolver.locate(drawn)
+            named = torch.zeros(len(ids), dtype=torch.bool) if first else before.contains(ids)
             missing, ahead = (mask.nonzero().squeeze(1) for mask in (named, ~named))
+        with span("gather"):
+            rows = self._table.empty_rows(len(ids))
             self._table.gather_into(ids[ahead], ahead, rows)
-        return GatheredBatch(
-            batch,
-            ids,
-            rows,
-            tuple(map(resolver.locate, segments)),
-            resolver.locate(batch.positives),
-            None if drawn is None else resolver.locate(drawn),
-        ), missing
+        return GatheredBatch(batch, ids, rows, anchors, positives, negatives), missing

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher, TakenRows
+from graphkit.engine.timeline import span
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss, Softmax
@@ -119,10 +120,12 @@ class EmbeddingTask(ABC):
 
     def step(self, batch: GatheredBatch) -> dict[str, float]:
         """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
-        loss, gradient = self._backward(batch)
-        self.table.update(batch.ids, gradient)
-        self.dense.step()
-        self.dense.zero_grad()
+        with span("compute"):
+            loss, gradient = self._backward(batch)
+        with span("update"):
+            self.table.update(batch.ids, gradient)
+            self.dense.step()
+            self.dense.zero_grad()
         self._trained = batch.number + 1
         return {"loss": loss, "samples": batch.batch.size}
 

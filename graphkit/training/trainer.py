@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from graphkit.checkpoint import State
+from graphkit.engine.timeline import record, span
 from graphkit.errors import GraphkitError
 from graphkit.training.memory import MemoryWatch
 from graphkit.training.progress import TrainingProgress
@@ -50,6 +52,8 @@ class Schedule:
     keep: int = 1
     #: threads of the computation; None = as torch is set
     threads: int | None = None
+    #: record where the time goes: a timeline in the run's folder, and the share of each stage on standard error
+    profile: bool = False
 
     def __post_init__(self) -> None:
         for name, least in {"max_steps": 1, "checkpoint_every": 1, "log_every": 1, "keep": 1}.items():
@@ -130,6 +134,7 @@ class Trainer:
             MemoryWatch() as memory,
             self._signals(),
             _threads(schedule.threads),
+            self._profiled(),
             TrainingProgress(schedule.max_steps, progress.step) as shown,
         ):
             try:
@@ -195,7 +200,9 @@ class Trainer:
         last = progress.step == schedule.max_steps
         validated = schedule.validate_every > 0 and (last or progress.step % schedule.validate_every == 0)
         if validated or last or progress.step % schedule.log_every == 0:
-            entry = self._entry(logged, self._validate() if validated else {})
+            with span("validate"):
+                validation = self._validate() if validated else {}
+            entry = self._entry(logged, validation)
             self.run.log(entry)
             shown.entry(entry)
         if validated or progress.step % schedule.checkpoint_every == 0:
@@ -231,6 +238,7 @@ class Trainer:
             **validation,
         }
 
+    @span("save")
     def _save(self) -> None:
         progress = self.progress
         saved = asdict(progress) | {"best": None if progress.best == -math.inf else progress.best}
@@ -239,6 +247,20 @@ class Trainer:
 
     def _kept(self, steps: list[int]) -> set[int]:
         return {*steps[-self.schedule.keep :], *([] if self.progress.best_step is None else [self.progress.best_step])}
+
+    @contextmanager
+    def _profiled(self) -> Iterator[None]:
+        """Records a timeline, if the schedule says so."""
+        if not self.schedule.profile:
+            yield
+            return
+        path = self.run.folder / "profile.json"
+        with record() as timeline:
+            try:
+                yield
+            finally:
+                timeline.write(path)
+                print(f"profile {timeline.describe()}; https://ui.perfetto.dev shows {path}", file=sys.stderr)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

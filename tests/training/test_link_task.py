@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.engine import Adagrad, Adam, EmbeddingTable, RowOptimizer, RowPrefetcher
+from graphkit.engine.timeline import record
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Loss, Softmax
@@ -332,3 +333,13 @@ def test_checkpoint_of_another_width_is_refused(graph: KnowledgeGraph) -> None:
     other = LinkTask(graph, ComplEx(graph.num_relations, dim=16))
     with pytest.raises(GraphkitError, match=r"the checkpoint's table has shape \(30, 8\) and the model's \(30, 16\)"):
         other.load_state_dict(state)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_s_stages_can_be_recorded(graph: KnowledgeGraph, mode: Mode) -> None:
+    task = make_task(graph, mode=mode)
+    with record() as timeline:
+        run_steps(task, 3)
+    assert {"wait", "compute", "update"} <= set(timeline.shares())
+    gathers = set() if mode == "none" else {"resolve", "gather"}
+    assert set(timeline.shares(main=False)) == {"sample"} | gathers

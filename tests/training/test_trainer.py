@@ -340,3 +340,17 @@ def test_threads_of_the_schedule_are_set(tmp_path: Path) -> None:
         assert torch.get_num_threads() == 2  # as the caller had it
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_profile_is_written_and_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schedule = Schedule(max_steps=4, validate_every=2, profile=True)
+    trainer_in(tmp_path / "run", VectorTask(scores=[0.5]), schedule).fit()
+    path = tmp_path / "run" / "profile.json"
+    stages = {event["name"] for event in json.loads(path.read_text())["traceEvents"] if event["ph"] == "X"}
+    assert stages == {"validate", "save"}
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("profile of ")
+    assert last.endswith(f"; https://ui.perfetto.dev shows {path}")
+    plain = trainer_in(tmp_path / "plain", VectorTask(), Schedule(max_steps=4))
+    plain.fit()
+    assert not (tmp_path / "plain" / "profile.json").exists()
