@@ -444,7 +444,10 @@ def test_help_lists_the_verbs(cli: Cli, word: str) -> None:
 def test_help_of_train_lists_groups_and_settings(cli: Cli) -> None:
     result = cli("train", "--help")
     assert result.code == 0
-    assert "model: betae, complex, distmult, gqe, query2box, rotate, transe" in result.out and "max_steps: null" in result.out
+    assert (
+        "model: betae, complex, distmult, gqe, query2box, rotate, transe" in result.out
+        and "max_steps: null" in result.out
+    )
     assert "== Configuration groups ==" not in result.out  # ours, not Hydra's
 
 
