@@ -79,7 +79,7 @@ class Model(nn.Module, ABC):
     #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
     matrix_product: bool = False
     #: learning rate of the model's own parameters against that of the rows, where nothing is said
-    dense_lr_share: ClassVar[float] = 1.0
+    dense_lr_share: float = 1.0
     #: whether `intersect` is defined; for some models a setting says so
     intersects: bool = False
     #: whether `negate` is defined

@@ -70,6 +70,8 @@ class PathModel(Model):
         if intersection not in (None, "deepsets"):
             raise GraphkitError(f"model.intersection is {intersection!r}, and deepsets, or null for none, is needed")
         self.intersects = intersection is not None
+        if self.intersects:
+            self.dense_lr_share = 0.1  # as every model with a network
         self.intersection = DeepSets(dim) if self.intersects else None
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102  # as in the base class

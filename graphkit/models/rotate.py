@@ -17,7 +17,8 @@ class RotatE(PathModel):
 
     A row holds the real parts, then the imaginary parts. A relation holds a phase for each complex coordinate, in
     units of ``scale / π`` radians where ``scale = (margin + 2) / (dim / 2)``: fresh phases are uniform in ±π when fresh
-    relations are uniform in ±scale, as rows are, and a learning rate means what it does in the published code.
+    relations are uniform in ±scale, as rows are, and a learning rate means what it does in the published code. There,
+    rows and relations share one; here relations have a tenth of it by default, since every batch moves them.
 
     Args:
         num_relations: R.
@@ -29,6 +30,9 @@ class RotatE(PathModel):
     Raises:
         GraphkitError: `dim` below 2 or odd, `margin` at or below -2, or another intersection.
     """
+
+    #: of 1, 0.1 and 0.02, a tenth had the best validation MRR after 1,200 steps of Adagrad on FB15k-237
+    dense_lr_share = 0.1
 
     def __init__(
         self,
