@@ -85,7 +85,7 @@ class Model(nn.Module, ABC):
     #: whether `negate` is defined
     negates: ClassVar[bool] = False
     #: weight of the N3 penalty that the model is usually trained with
-    default_n3: ClassVar[float] = 0.0
+    default_n3: float = 0.0
 
     relations: nn.Parameter
 

@@ -61,6 +61,8 @@ class PathModel(Model):
         num_relations, dim, reciprocal: see `Model`.
         intersection: "deepsets" (`DeepSets`), or None: the model has no parameters but relations then.
 
+    With DeepSets, the learning rate of parameters is by default a tenth of that of rows, and there is no N3.
+
     Raises:
         GraphkitError: `dim` below 1, or another intersection.
     """
@@ -71,7 +73,8 @@ class PathModel(Model):
             raise GraphkitError(f"model.intersection is {intersection!r}, and deepsets, or null for none, is needed")
         self.intersects = intersection is not None
         if self.intersects:
-            self.dense_lr_share = 0.1  # as every model with a network
+            # As a model with a network; weights of N3 are known for links alone.
+            self.dense_lr_share, self.default_n3 = 0.1, 0.0
         self.intersection = DeepSets(dim) if self.intersects else None
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102  # as in the base class

@@ -52,6 +52,6 @@ def test_fresh_layers_have_the_stated_scales() -> None:
 def test_models_of_paths_intersect_by_deep_sets_over_their_whole_width(kind: type[PathModel]) -> None:
     model, some = kind(2, dim=WIDTH, intersection="deepsets").double(), branches(3)
     assert model.intersects
-    assert model.dense_lr_share == 0.1
+    assert (model.dense_lr_share, model.default_n3) == (0.1, 0.0)
     assert not kind(2, dim=WIDTH).intersects
     assert torch.equal(model.intersect(list(some)), model.intersection(some))
