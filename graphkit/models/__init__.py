@@ -3,7 +3,10 @@
 from graphkit.models.base import Embedded, Model
 from graphkit.models.betae import BetaE
 from graphkit.models.complex import ComplEx
+from graphkit.models.distmult import DistMult
 from graphkit.models.gqe import GQE
+from graphkit.models.query2box import Query2box
+from graphkit.models.rotate import RotatE
 from graphkit.models.transe import TransE
 
-__all__ = ["GQE", "BetaE", "ComplEx", "Embedded", "Model", "TransE"]
+__all__ = ["GQE", "BetaE", "ComplEx", "DistMult", "Embedded", "Model", "Query2box", "RotatE", "TransE"]

@@ -3,14 +3,14 @@
 A model turns entity rows into scores and knows neither samplers nor tables::
 
     rows       = table rows of entities                       [U, dim]
-    encoded    = model.encode(rows)                           [U, D]   entities as anchors of queries
-    queries    = model.embed(structure, anchors, relations)   Embedded
+    encoded    = model.encode(rows)                           [U, D]   entities
+    queries    = model.embed(structure, anchors, relations)   Embedded, of encoded anchors
     candidates = model.candidates(encoded)                    [U, C]   entities as answers
     logits     = model.logits(queries, candidates)            [B, U] or [B, K]; larger is better
 
-A query is embedded bottom-up along its tree, by `project`, `intersect` and `negate`. Nothing is learned for a union: a
-query with unions is embedded as its disjuncts, and an answer counts by the best of them (disjunctive normal form; Ren
-et al., ICLR 2020).
+A query is embedded bottom-up along its tree, by `start`, `project`, `intersect` and `negate`. Nothing is learned for a
+union: a query with unions is embedded as its disjuncts, and an answer counts by the best of them (disjunctive normal
+form; Ren et al., ICLR 2020).
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class Model(nn.Module, ABC):
     #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
     matrix_product: bool = False
     #: learning rate of the model's own parameters against that of the rows, where nothing is said
-    dense_lr_share: ClassVar[float] = 1.0
-    #: whether `intersect` is defined
-    intersects: ClassVar[bool] = False
+    dense_lr_share: float = 1.0
+    #: whether `intersect` is defined; for some models a setting says so
+    intersects: bool = False
     #: whether `negate` is defined
     negates: ClassVar[bool] = False
     #: weight of the N3 penalty that the model is usually trained with
-    default_n3: ClassVar[float] = 0.0
+    default_n3: float = 0.0
 
     relations: nn.Parameter
 
@@ -118,11 +118,11 @@ class Model(nn.Module, ABC):
         """Follows a relation.
 
         Args:
-            x: float32[B, D], encoded entities or queries.
+            x: float32[B, W], queries.
             relations: int64[B], directed.
 
         Returns:
-            float32[B, D]: queries.
+            float32[B, W]: queries.
         """
 
     @abstractmethod
@@ -142,16 +142,20 @@ class Model(nn.Module, ABC):
         """Turns table rows [U, dim] into entities [U, D]: the rows themselves, unless a model computes on them."""
         return rows
 
+    def start(self, encoded: Tensor) -> Tensor:
+        """Turns encoded entities [B, D] into the queries that start there [B, W]: themselves, for most models."""
+        return encoded
+
     def candidates(self, encoded: Tensor) -> Tensor:
         """Turns encoded entities [U, D] into what `score` compares with [U, C], once for any number of queries."""
         return encoded
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:
-        """Returns float32[B, D]: the intersection of two or more queries [B, D]; see `intersects`."""
+        """Returns float32[B, W]: the intersection of two or more queries [B, W]; see `intersects`."""
         raise NotImplementedError(f"{type(self).__name__} has no intersection")
 
     def negate(self, x: Tensor) -> Tensor:
-        """Returns float32[B, D]: the complement of queries [B, D]; see `negates`."""
+        """Returns float32[B, W]: the complement of queries [B, W]; see `negates`."""
         raise NotImplementedError(f"{type(self).__name__} has no negation")
 
     def missing(self, structure: Structure) -> str | None:
@@ -199,7 +203,7 @@ class Model(nn.Module, ABC):
         def embedded(node: Node) -> Tensor:
             match node:
                 case Anchor():
-                    return anchors[:, place[node.entity]]
+                    return self.start(anchors[:, place[node.entity]])
                 case Projection():
                     return self.project(embedded(node.operand), relations[:, place[node.relation]])
                 case Intersection():
@@ -241,32 +245,31 @@ class Model(nn.Module, ABC):
         """Returns float32[B, relation width]: the parameters behind int64[B] directed relations."""
         return self.relations[relations if self.reciprocal else relations // 2]
 
+    def turn_inverses(self, x: Tensor, relations: Tensor) -> Tensor:
+        """Returns [B, D]: x, negated for each inverse that shares the parameters of its relation."""
+        return x if self.reciprocal else x * (1 - 2 * (relations % 2)).unsqueeze(1)
 
-class BranchAttention(nn.Module):
-    """Weighs the branches of an intersection: the softmax over branches of ``W₂ relu(W₁ x + b₁) + b₂``.
 
-    The intersection of GQE and of BetaE as the authors of BetaE run them (Ren and Leskovec, NeurIPS 2020).
+def require_even(dim: int, row: str) -> None:
+    """Makes sure that rows fall into two halves.
 
     Args:
-        width: D, reals of a branch.
-        weights: A, weights of a branch.
+        dim: reals of a row.
+        row: what has two halves, as the error names it.
+
+    Raises:
+        GraphkitError: `dim` is odd.
     """
-
-    def __init__(self, width: int, weights: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, weights)
-
-    def forward(self, branches: Tensor) -> Tensor:
-        """Returns float32[n, B, A] for n branches [n, B, D]: weights that sum to 1 over the branches."""
-        scores: Tensor = self.second(self.first(branches).relu())
-        return scores.softmax(dim=0)
+    if dim % 2:
+        raise GraphkitError(f"model.dim is {dim}, and {row} needs an even number of reals; give {dim + 1}")
 
 
-def initialize_layers(module: nn.Module, generator: torch.Generator) -> None:
-    """Draws all linear layers of a module: weights by Xavier, biases uniform in ±1/√inputs, as BetaE's code does."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            bound = 1 / math.sqrt(layer.in_features)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+def scale_of_margin(margin: float, coordinates: int) -> float:
+    """Returns the bound of fresh values, uniform in ±(margin + 2) / coordinates (Sun et al., ICLR 2019, code).
+
+    Raises:
+        GraphkitError: the bound would not be above 0.
+    """
+    if not margin > -2:
+        raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
+    return (margin + 2) / coordinates

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from graphkit.engine.kernels import pair_scores
 from graphkit.errors import GraphkitError
-from graphkit.models.base import BranchAttention, Model, initialize_layers
+from graphkit.models.base import Model, require_even, scale_of_margin
+from graphkit.models.intersections import BranchAttention, initialize_layers
 
 #: Parameters of all Betas lie in [1/20, 20], which negation maps to itself. The published bounds, 0.05 and 1e9, let a
 #: negation lead to 1e-9, where gradients explode.
@@ -45,16 +46,13 @@ class BetaE(Model):
         self, num_relations: int, *, dim: int = 800, margin: float = 60.0, hidden: int = 1600, layers: int = 2
     ) -> None:
         super().__init__(num_relations, dim=dim, reciprocal=True)
-        if dim % 2:
-            raise GraphkitError(f"model.dim is {dim}, and a row of Betas needs an even number of reals; give {dim + 1}")
-        if not margin > -2:
-            raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
+        require_even(dim, "a row of Betas")
         for name, value in (("hidden", hidden), ("layers", layers)):
             if value < 1:
                 raise GraphkitError(f"model.{name} is {value}, and at least 1 is needed")
         betas = dim // 2
         self.margin = margin
-        self.scale = (margin + 2) / betas
+        self.scale = scale_of_margin(margin, betas)
         self.relations = nn.Parameter(torch.empty(self.relation_rows, betas))
         widths = [dim + betas, *[hidden] * layers, dim]
         self.network = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkit.engine.kernels import l2_distances
-from graphkit.models.base import BranchAttention, initialize_layers
+from graphkit.models.intersections import BranchAttention, initialize_layers
 from graphkit.models.transe import TransE
 
 

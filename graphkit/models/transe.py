@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graphkit.engine.kernels import pair_scores
 from graphkit.errors import GraphkitError
-from graphkit.models.base import Model
+from graphkit.models.base import Model, scale_of_margin
 
 
 class TransE(Model):
@@ -33,11 +33,9 @@ class TransE(Model):
         super().__init__(num_relations, dim=dim, reciprocal=reciprocal)
         if norm not in (1, 2):
             raise GraphkitError(f"model.norm is {norm}, and 1 or 2 is needed")
-        if not margin > -2:
-            raise GraphkitError(f"model.margin is {margin}, and a number above -2 is needed")
         self.margin = margin
         self.norm = norm
-        self.scale = (margin + 2) / dim
+        self.scale = scale_of_margin(margin, dim)
         self.relations = nn.Parameter(torch.empty(self.relation_rows, dim))
 
     def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:  # noqa: D102  # as in the base class
@@ -47,10 +45,7 @@ class TransE(Model):
         nn.init.uniform_(self.relations, -self.scale, self.scale, generator=generator)
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
-        translation = self.relation_parameters(relations)
-        if not self.reciprocal:
-            translation = translation * (1 - 2 * (relations % 2)).unsqueeze(1)
-        return x + translation
+        return x + self.turn_inverses(self.relation_parameters(relations), relations)
 
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
         return self.margin - pair_scores("l1" if self.norm == 1 else "l2", queries, candidates, places)

@@ -228,7 +228,7 @@ from graphkit.engine.kernels import pair_scores
 from graphkit.models import Model
 
 
-class DistMult(Model):
+class Hadamard(Model):
     matrix_product = True
 
     def __init__(self, num_relations: int, *, dim: int = 8, scale: float = 0.5) -> None:
@@ -255,38 +255,38 @@ def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the two files of a model."""
     folder = tmp_path / "mine"
     (folder / "conf" / "model").mkdir(parents=True)
-    (folder / "distmult_of_mine.py").write_text(MODEL)
-    (folder / "conf" / "model" / "distmult.yaml").write_text(
-        "_target_: distmult_of_mine.DistMult\ndim: 8\nscale: 0.5\n"
+    (folder / "hadamard_of_mine.py").write_text(MODEL)
+    (folder / "conf" / "model" / "hadamard.yaml").write_text(
+        "_target_: hadamard_of_mine.Hadamard\ndim: 8\nscale: 0.5\n"
     )
     monkeypatch.syspath_prepend(folder)
     return folder
 
 
 def test_model_of_two_files_trains_resumes_and_answers(cli: Cli, kg: Path, own_model: Path, tmp_path: Path) -> None:
-    line = ["train", "--config-dir", str(own_model / "conf"), "model=distmult", f"graph={kg}", "trainer.max_steps=3"]
+    line = ["train", "--config-dir", str(own_model / "conf"), "model=hadamard", f"graph={kg}", "trainer.max_steps=3"]
     refused = cli(*line, f"run_dir={tmp_path / 'run'}")
     assert (refused.code, refused.err) == (
         2,
-        "graphkit: the target distmult_of_mine.DistMult is outside of graphkit.; a configuration can "
-        "run any code it names, so say allow_targets=[distmult_of_mine.] if you trust it\n",
+        "graphkit: the target hadamard_of_mine.Hadamard is outside of graphkit.; a configuration can "
+        "run any code it names, so say allow_targets=[hadamard_of_mine.] if you trust it\n",
     )
-    assert "distmult_of_mine" not in sys.modules  # refused before a line of it ran
+    assert "hadamard_of_mine" not in sys.modules  # refused before a line of it ran
     assert not (tmp_path / "run").exists()
-    trained = cli(*line, f"run_dir={tmp_path / 'run'}", "allow_targets=[distmult_of_mine.]", "model.scale=0.25")
+    trained = cli(*line, f"run_dir={tmp_path / 'run'}", "allow_targets=[hadamard_of_mine.]", "model.scale=0.25")
     assert trained.code == 0
     assert Run.open(tmp_path / "run").config["model"]["scale"] == 0.25
     # A run does not allow itself: its folder may come from somebody else.
     assert cli("answer", tmp_path / "run", "?x : next(n1, ?x)").err == refused.err
-    allowed = "allow_targets=[distmult_of_mine.]"
+    allowed = "allow_targets=[hadamard_of_mine.]"
     assert cli("train", f"resume={tmp_path / 'run'}", "trainer.max_steps=5", allowed).code == 0
     assert len(json.loads(cli("answer", tmp_path / "run", "?x : next(n1, ?x)", allowed, "--json").out)) == 11
 
 
 def test_own_model_is_among_the_spellings(cli: Cli, kg: Path, own_model: Path, tmp_path: Path) -> None:
     line = ["train", "--config-dir", str(own_model / "conf"), f"graph={kg}", f"run_dir={tmp_path / 'run'}"]
-    assert cli(*line, "model=distmul").err.startswith("graphkit: there is no model 'distmul'; nearest: distmult;")
-    wrong = cli(*line, "model=distmult", "model.scal=1")
+    assert cli(*line, "model=hadamar").err.startswith("graphkit: there is no model 'hadamar'; nearest: hadamard;")
+    wrong = cli(*line, "model=hadamard", "model.scal=1")
     assert wrong.err == "graphkit: there is no setting 'model.scal'; nearest: model.scale, model.dim\n"
 
 
@@ -444,7 +444,10 @@ def test_help_lists_the_verbs(cli: Cli, word: str) -> None:
 def test_help_of_train_lists_groups_and_settings(cli: Cli) -> None:
     result = cli("train", "--help")
     assert result.code == 0
-    assert "model: betae, complex, gqe, transe" in result.out and "max_steps: null" in result.out
+    assert (
+        "model: betae, complex, distmult, gqe, query2box, rotate, transe" in result.out
+        and "max_steps: null" in result.out
+    )
     assert "== Configuration groups ==" not in result.out  # ours, not Hydra's
 
 

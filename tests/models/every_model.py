@@ -1,4 +1,4 @@
-"""The models that the shared tests run over: one for each YAML of conf/model."""
+"""The models that the shared tests run over: one for each YAML of conf/model, and forms that a setting makes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ CONF = Path(__file__).parents[2] / "conf" / "model"
 SETTINGS: dict[str, dict[str, Any]] = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))
 }
+#: The same, and what else a setting makes of them.
+FORMS: dict[str, dict[str, Any]] = {
+    **SETTINGS,
+    **{
+        f"{name}-deepsets": {**settings, "intersection": "deepsets"}
+        for name, settings in SETTINGS.items()
+        if "intersection" in settings
+    },
+    **{
+        f"query2box-{activation}": {**SETTINGS["query2box"], "activation": activation}
+        for activation in ("relu", "none")
+    },
+}
 
 RELATIONS, ENTITIES, DIM = 3, 9, 8
 #: What keeps tests fast, where a model has such a setting.
@@ -25,7 +38,7 @@ SMALL = {"dim": DIM, "hidden": 16}
 
 
 def class_of(name: str) -> type[Model]:
-    module, _, attribute = SETTINGS[name]["_target_"].rpartition(".")
+    module, _, attribute = FORMS[name]["_target_"].rpartition(".")
     found: type[Model] = getattr(import_module(module), attribute)
     return found
 
@@ -40,9 +53,8 @@ def keywords(name: str) -> dict[str, Any]:
 
 
 def small(name: str, **settings: Any) -> Model:
-    return class_of(name)(
-        RELATIONS, **{key: value for key, value in SMALL.items() if key in keywords(name)}, **settings
-    )
+    own = {key: SMALL.get(key, value) for key, value in FORMS[name].items() if key != "_target_"}
+    return class_of(name)(RELATIONS, **{**own, **settings})
 
 
 def make(name: str, *, seed: int = 0, **settings: Any) -> Model:
@@ -59,17 +71,22 @@ def rows(count: int, *, seed: int = 1) -> Tensor:
     return torch.randn(count, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def paths(model: Model, encoded: Tensor) -> Tensor:
+    """Queries of one hop, from each entity by a relation of its own."""
+    return model.project(model.start(encoded), directed_relations(len(encoded)))
+
+
 def directed_relations(count: int) -> Tensor:
     return torch.arange(count) % (2 * RELATIONS)
 
 
-each = pytest.mark.parametrize("name", SETTINGS)
+each = pytest.mark.parametrize("name", FORMS)
 #: with and without parameters of their own for inverses, where a model leaves the choice
 each_side = pytest.mark.parametrize(
     ("name", "settings"),
     [
         pytest.param(name, settings, id="-".join([name, *map(str, settings.values())]))
-        for name in SETTINGS
+        for name in FORMS
         for settings in ([{"reciprocal": True}, {"reciprocal": False}] if "reciprocal" in keywords(name) else [{}])
     ],
 )

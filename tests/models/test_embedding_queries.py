@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from every_model import ENTITIES, RELATIONS, SETTINGS, class_of, each, make, rows
+from every_model import ENTITIES, FORMS, RELATIONS, class_of, each, make, paths, rows, small
 from torch import Tensor
 
 from graphkit import GraphkitError
@@ -20,15 +20,15 @@ WITH_NEGATIONS = {"2in", "3in", "inp", "pin", "pni"}
 
 def lacks(name: str, shape: str) -> list[str]:
     """The operators, by their names, that a structure needs and a model has not."""
-    model = class_of(name)
+    model = small(name)
     needed = (("intersections", WITH_INTERSECTIONS, model.intersects), ("negations", WITH_NEGATIONS, model.negates))
     return [operator for operator, shapes, defined in needed if shape in shapes and not defined]
 
 
-PAIRS = [(name, shape) for name in SETTINGS for shape in STRUCTURES]
+PAIRS = [(name, shape) for name in FORMS for shape in STRUCTURES]
 each_pair = pytest.mark.parametrize(("name", "shape"), [pair for pair in PAIRS if not lacks(*pair)])
-intersecting = pytest.mark.parametrize("name", [name for name in SETTINGS if class_of(name).intersects])
-negating = pytest.mark.parametrize("name", [name for name in SETTINGS if class_of(name).negates])
+intersecting = pytest.mark.parametrize("name", [name for name in FORMS if small(name).intersects])
+negating = pytest.mark.parametrize("name", [name for name in FORMS if small(name).negates])
 
 
 def arguments(model: Model, shape: Structure, *, seed: int = 2) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ def by_hand(model: Model, shape: str, anchors: Tensor, relations: Tensor) -> lis
     both, no = model.intersect, model.negate
 
     def p(x: Tensor | int, *steps: int) -> Tensor:
-        found = anchors[:, x] if isinstance(x, int) else x
+        found = model.start(anchors[:, x]) if isinstance(x, int) else x
         for step in steps:
             found = model.project(found, relations[:, step])
         return found
@@ -131,7 +131,11 @@ def test_a_union_of_a_query_with_itself_is_the_query(name: str) -> None:
 
 
 def branches(model: Model, count: int, *, queries: int = QUERIES) -> list[Tensor]:
-    return [model.encode(rows(queries, seed=seed)) for seed in range(count)]
+    """Queries to intersect; no two boxes are equally wide."""
+    some = [paths(model, model.encode(rows(queries, seed=seed))).detach() for seed in range(count)]
+    return [
+        x + 0.01 * seed * torch.rand(x.shape, generator=torch.Generator().manual_seed(9)) for seed, x in enumerate(some)
+    ]
 
 
 @intersecting
@@ -169,7 +173,7 @@ def test_negating_a_union_is_intersecting_negations(name: str) -> None:
     found, expected = (model.embed(shape, anchors, relations) for shape in (union, spelt_out))
     assert found.owners is None
     assert torch.equal(found.vectors, expected.vectors)
-    p = [model.project(anchors[:, i], relations[:, i]) for i in range(3)]
+    p = [model.project(model.start(anchors[:, i]), relations[:, i]) for i in range(3)]
     # Side by side with the third branch: an intersection of an intersection would weigh otherwise.
     assert torch.equal(found.vectors, model.intersect([model.negate(p[0]), model.negate(p[1]), p[2]]))
 
@@ -195,7 +199,7 @@ def test_the_models_that_the_sentence_names_have_what_it_says() -> None:
 @each
 def test_an_operator_that_a_model_lacks_is_not_there_to_call(name: str) -> None:
     model = make(name)
-    x = model.encode(rows(2))
+    x = paths(model, model.encode(rows(2)))
     for defined, call in (
         (model.intersects, lambda: model.intersect([x, x])),
         (model.negates, lambda: model.negate(x)),

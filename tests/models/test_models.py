@@ -18,6 +18,7 @@ from every_model import (
     each_side,
     keywords,
     make,
+    paths,
     rows,
     small,
 )
@@ -34,7 +35,7 @@ def test_there_is_a_yaml_for_every_public_model() -> None:
     assert {class_of(name) for name in SETTINGS} == public
 
 
-@each
+@pytest.mark.parametrize("name", SETTINGS)
 def test_the_yaml_lists_every_keyword_with_its_default(name: str) -> None:
     listed = {key: value for key, value in SETTINGS[name].items() if key != "_target_"}
     assert listed == keywords(name)
@@ -88,7 +89,7 @@ def test_fresh_values_are_finite_not_constant_and_repeat_with_their_seed(name: s
 def test_own_candidates_that_are_equal_for_all_score_as_shared_ones(name: str, settings: dict[str, Any]) -> None:
     model = make(name, **settings)
     table = model.encode(rows(ENTITIES))
-    queries, candidates = model.project(table[:6], directed_relations(6)), model.candidates(table)
+    queries, candidates = paths(model, table[:6]), model.candidates(table)
     own = model.score(queries, candidates, torch.arange(ENTITIES).expand(6, -1))
     torch.testing.assert_close(own, model.score(queries, candidates), rtol=1e-12, atol=1e-12)
 
@@ -97,7 +98,7 @@ def test_own_candidates_that_are_equal_for_all_score_as_shared_ones(name: str, s
 def test_own_candidates_score_as_the_same_entities_among_shared_ones(name: str) -> None:
     model = make(name)
     table = model.encode(rows(ENTITIES))
-    queries, candidates = model.project(table[:6], directed_relations(6)), model.candidates(table)
+    queries, candidates = paths(model, table[:6]), model.candidates(table)
     places = torch.randint(ENTITIES, (6, 4), generator=torch.Generator().manual_seed(3))
     expected = model.score(queries, candidates).gather(1, places)
     torch.testing.assert_close(model.score(queries, candidates, places), expected, rtol=1e-12, atol=1e-12)
@@ -107,7 +108,7 @@ def test_own_candidates_score_as_the_same_entities_among_shared_ones(name: str) 
 def test_each_candidate_is_scored_by_itself(name: str) -> None:
     model = make(name)
     encoded = model.encode(rows(ENTITIES))
-    queries, table = model.project(encoded[:6], directed_relations(6)), model.candidates(encoded)
+    queries, table = paths(model, encoded[:6]), model.candidates(encoded)
     whole = model.score(queries, table)
     order = torch.randperm(ENTITIES, generator=torch.Generator().manual_seed(3))
     reordered = model.score(queries, model.candidates(encoded[order]))
@@ -134,14 +135,14 @@ def test_gradients_equal_finite_differences(name: str, settings: dict[str, Any],
 
 
 class _Project(torch.nn.Module):
-    """`Model.project` as a forward, so that torch.func can replace parameters."""
+    """Paths of one hop as a forward, so that torch.func can replace parameters."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, relations: Tensor) -> Tensor:
-        return self.model.project(x, relations)
+        return self.model.project(self.model.start(x), relations)
 
 
 @each
@@ -157,7 +158,7 @@ def test_gradients_are_finite_where_all_rows_are_equal(name: str, value: float) 
         model.relations.fill_(value)
     anchors = torch.full((2, DIM), value, dtype=torch.float64, requires_grad=True)
     entities = torch.full((5, DIM), value, dtype=torch.float64, requires_grad=True)
-    queries = model.project(model.encode(anchors), torch.tensor([0, 1]))
+    queries = paths(model, model.encode(anchors))
     candidates = model.candidates(model.encode(entities))
     own = torch.tensor([[0, 1], [2, 3]])
     (model.score(queries, candidates).sum() + model.score(queries, candidates, own).sum()).backward()
@@ -170,10 +171,9 @@ def test_gradients_are_finite_where_all_rows_are_equal(name: str, value: float) 
 def test_a_saved_state_gives_equal_scores(name: str) -> None:
     one, other = make(name, seed=0), make(name, seed=9)
     anchors = one.encode(rows(4))
-    queries = [model.project(anchors, directed_relations(4)) for model in (one, other)]
-    assert not torch.equal(*queries)
+    assert not torch.equal(paths(one, anchors), paths(other, anchors))
     other.load_state_dict(one.state_dict())
-    assert torch.equal(one.project(anchors, directed_relations(4)), other.project(anchors, directed_relations(4)))
+    assert torch.equal(paths(one, anchors), paths(other, anchors))
 
 
 @each_side
@@ -191,7 +191,7 @@ def test_scores_under_autocast_stay_close(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     model.initialize(generator)
     encoded = model.encode(model.initial_rows(ENTITIES, generator))
-    queries, candidates = model.project(encoded[:4], directed_relations(4)), model.candidates(encoded)
+    queries, candidates = paths(model, encoded[:4]), model.candidates(encoded)
     for places in (None, torch.arange(ENTITIES).expand(4, -1)):
         exact = model.score(queries, candidates, places).detach()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -206,3 +206,65 @@ def test_a_dim_below_one_is_refused(name: str, dim: int) -> None:
         class_of(name)(RELATIONS, dim=dim)
     expected = f"model.dim is {dim}, and at least 1 is needed; give the number of reals of an entity row"
     assert str(error.value) == expected
+
+
+def having(setting: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [name for name in SETTINGS if setting in keywords(name)])
+
+
+def fresh(name: str, **settings: Any) -> list[Tensor]:
+    """Rows and relations of a larger model; of boxes, how they move."""
+    generator = torch.Generator().manual_seed(0)
+    model = class_of(name)(400, dim=50, **settings)
+    model.initialize(generator)
+    return [model.initial_rows(400, generator), model.relations.detach()[:, :50]]
+
+
+@having("margin")
+def test_the_margin_sets_the_scale_of_fresh_values(name: str) -> None:
+    coordinates = 25 if name in ("betae", "rotate") else 50
+    bound = 10 / coordinates
+    for values in fresh(name, margin=8.0):
+        assert 0.995 * bound < values.max() <= bound
+        assert -bound <= values.min() < -0.995 * bound
+        assert abs(values.mean()) < 0.02 * bound
+
+
+@having("init_scale")
+def test_fresh_values_have_the_scale_that_is_set(name: str) -> None:
+    for values in fresh(name, init_scale=0.25):
+        assert 0.24 < values.std() < 0.26
+        assert abs(values.mean()) < 0.01
+
+
+@having("margin")
+@pytest.mark.parametrize("margin", [-2.0, -5.0, float("nan")])
+def test_a_margin_without_a_scale_is_refused(name: str, margin: float) -> None:
+    with pytest.raises(GraphkitError) as error:
+        class_of(name)(RELATIONS, margin=margin)
+    assert str(error.value) == f"model.margin is {margin}, and a number above -2 is needed"
+
+
+@having("init_scale")
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_a_scale_that_is_not_positive_is_refused(name: str, scale: float) -> None:
+    with pytest.raises(GraphkitError) as error:
+        class_of(name)(RELATIONS, init_scale=scale)
+    assert str(error.value) == f"model.init_scale is {scale}, and a number above 0 is needed"
+
+
+@having("intersection")
+def test_an_unknown_intersection_is_refused(name: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        class_of(name)(RELATIONS, intersection="attention")
+    assert str(error.value) == "model.intersection is 'attention', and deepsets, or null for none, is needed"
+
+
+@having("intersection")
+def test_an_intersection_leaves_all_other_fresh_values_as_they_are(name: str) -> None:
+    plain, deep = small(name), small(name, intersection="deepsets")
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    for model, generator in zip((plain, deep), generators, strict=True):
+        model.initialize(generator)
+    assert dict(plain.named_parameters()).keys() == {"relations"}
+    assert torch.equal(plain.relations, deep.relations)

@@ -18,7 +18,7 @@ from graphkit.engine.timeline import record
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Loss, Softmax
-from graphkit.models import ComplEx, Model, TransE
+from graphkit.models import ComplEx, DistMult, Model, RotatE, TransE
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training import LinkTask, embedding
 
@@ -27,6 +27,9 @@ Mode = Literal["none", "own", "shared"]
 MODELS = {
     "complex": partial(ComplEx, dim=8, init_scale=0.3),
     "complex-conjugate": partial(ComplEx, dim=8, init_scale=0.3, reciprocal=False),
+    "complex-deepsets": partial(ComplEx, dim=8, init_scale=0.3, intersection="deepsets"),
+    "distmult": partial(DistMult, dim=8, init_scale=0.3),
+    "rotate": partial(RotatE, dim=8, margin=2.0),
     "transe": partial(TransE, dim=8, margin=2.0),
     "transe-l2": partial(TransE, dim=8, margin=2.0, norm=2, reciprocal=True),
 }
@@ -110,7 +113,7 @@ def test_prefetched_rows_train_as_rows_gathered_at_once(graph: KnowledgeGraph, m
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("model", ["complex", "transe"])
+@pytest.mark.parametrize("model", ["complex", "complex-deepsets", "transe"])
 def test_saved_and_loaded_task_goes_on_bit_equal(
     graph: KnowledgeGraph, tmp_path: Path, model: str, mode: Mode, optimizer: str
 ) -> None:
@@ -185,10 +188,15 @@ def plain_loss(task: LinkTask, batch: Any, entities: Tensor, relations: Tensor, 
         if isinstance(model, TransE):
             difference = h + (sign * directions).unsqueeze(1) - t
             return model.margin - difference.norm(p=model.norm, dim=2)
+        if isinstance(model, DistMult):
+            return (h * directions.unsqueeze(1) * t).sum(dim=2)
         half = model.dim // 2
         a, r = torch.complex(h[..., :half], h[..., half:]), directions.unsqueeze(1)
-        b = torch.complex(r[..., :half], sign.unsqueeze(1) * r[..., half:])
         c = torch.complex(t[..., :half], t[..., half:])
+        if isinstance(model, RotatE):
+            phases = sign.unsqueeze(1) * r * torch.pi / model.scale
+            return model.margin - (a * torch.polar(torch.ones_like(phases), phases) - c).abs().sum(dim=2)
+        b = torch.complex(r[..., :half], sign.unsqueeze(1) * r[..., half:])
         return (a * b * c.conj()).real.sum(dim=2)
 
     every = torch.arange(len(entities)).expand(size, -1)
@@ -248,6 +256,19 @@ def test_gradients_are_those_of_the_formula(graph: KnowledgeGraph, model: str, l
     moved = (before - task.model.relations.detach()).double()  # by SGD with a rate of 1
     assert torch.allclose(moved, relations.grad, rtol=1e-4, atol=1e-6)
     assert relations.grad.abs().max() > 1e-4
+
+
+def test_an_intersection_that_no_query_needs_changes_nothing(graph: KnowledgeGraph) -> None:
+    rule = Adagrad(lr=0.1, dense_lr=0.1)
+    plain, deep = (make_task(graph, name, "none", optimizer=rule, n3=0.02) for name in ("complex", "complex-deepsets"))
+    untrained = [parameter.detach().clone() for parameter in deep.model.intersection.parameters()]
+    with torch.no_grad():
+        deep.table.weight.copy_(plain.table.weight)
+    assert run_steps(plain, 5) == run_steps(deep, 5)
+    assert torch.equal(plain.table.weight, deep.table.weight)
+    assert torch.equal(plain.model.relations, deep.model.relations)
+    for before, after in zip(untrained, deep.model.intersection.parameters(), strict=True):
+        assert torch.equal(before, after)
 
 
 def test_n3_is_part_of_the_gradient_and_not_of_the_loss_that_is_logged(graph: KnowledgeGraph) -> None:

@@ -14,7 +14,7 @@ from graphkit.engine import Adagrad, Adam
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Softmax
-from graphkit.models import GQE, BetaE, ComplEx, Model, TransE
+from graphkit.models import GQE, BetaE, ComplEx, DistMult, Model, Query2box, RotatE, TransE
 from graphkit.queries import STRUCTURES
 from graphkit.samplers import QuerySampler, SamplerOptions, held_out
 from graphkit.training import LinkTask, QueryTask, Run, Schedule, Trainer, assembly
@@ -24,6 +24,8 @@ from graphkit.training.task import ChoosesStructures
 MODELS = {
     "gqe": lambda: GQE(4, dim=8, margin=3.0),
     "betae": lambda: BetaE(4, dim=8, margin=3.0, hidden=8),
+    "query2box": lambda: Query2box(4, dim=8, margin=3.0),
+    "rotate-deepsets": lambda: RotatE(4, dim=8, margin=3.0, intersection="deepsets"),
 }
 ALL_OF_BETAE = " ".join(STRUCTURES)
 WITHOUT_NEGATION = " ".join(name for name, structure in STRUCTURES.items() if not structure.negated)
@@ -209,6 +211,10 @@ def test_a_graph_without_held_out_triples_has_nothing_to_measure() -> None:
     [
         (TransE(2, dim=4), "1p 2p 3p"),
         (ComplEx(2, dim=4), "1p 2p 3p"),
+        (RotatE(2, dim=4), "1p 2p 3p"),
+        (ComplEx(2, dim=4, intersection="deepsets"), "1p 2p 3p 2i 3i"),
+        (DistMult(2, dim=4, intersection="deepsets"), "1p 2p 3p 2i 3i"),
+        (Query2box(2, dim=4), "1p 2p 3p 2i 3i"),
         (GQE(2, dim=4), "1p 2p 3p 2i 3i"),
         (BetaE(2, dim=4, hidden=4), "1p 2p 3p 2i 3i 2in 3in inp pin pni"),
     ],
