@@ -18,50 +18,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from graphkit.errors import GraphkitError
-from graphkit.queries import Anchor, Intersection, Negation, Node, Projection, Structure, Union
+from graphkit.models.embedding import Asked, Embedded, embed_by_level
+from graphkit.queries import Intersection, Negation, Structure
 from graphkit.queries.tree import post_order
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """B queries as a model sees them: a vector each, or several where unions leave several ways to answer."""
-
-    #: float32[V, W], the vectors of a query side by side
-    vectors: Tensor
-    #: int64[V], ascending: the query of each vector; None where vector b is query b
-    owners: Tensor | None
-    #: B
-    size: int
-
-    @classmethod
-    def join(cls, parts: Sequence[Embedded]) -> Embedded:
-        """Returns the queries of all parts, one part after the other."""
-        vectors = torch.cat([part.vectors for part in parts])
-        size = sum(part.size for part in parts)
-        if all(part.owners is None for part in parts):
-            return cls(vectors, None, size)
-        owners, first = [], 0
-        for part in parts:
-            own = torch.arange(part.size, device=vectors.device) if part.owners is None else part.owners
-            owners.append(first + own)
-            first += part.size
-        return cls(vectors, torch.cat(owners), size)
-
-    def select(self, start: int, stop: int) -> Embedded:
-        """Returns queries `start` to `stop`."""
-        stop = min(stop, self.size)
-        if self.owners is None:
-            return Embedded(self.vectors[start:stop], None, stop - start)
-        ends = torch.searchsorted(self.owners, torch.tensor([start, stop], device=self.owners.device)).tolist()
-        kept = slice(*ends)
-        return Embedded(self.vectors[kept], self.owners[kept] - start, stop - start)
 
 
 class Model(nn.Module, ABC):
@@ -186,39 +151,28 @@ class Model(nn.Module, ABC):
             raise GraphkitError(reason)
 
     def embed(self, structure: Structure, anchors: Tensor, relations: Tensor) -> Embedded:
-        """Embeds queries of one structure.
-
-        Args:
-            structure: what the queries look like.
-            anchors: float32[B, anchors of the structure, D], encoded.
-            relations: int64[B, relations of the structure], directed.
+        """Embeds queries of one structure; see `Asked`.
 
         Raises:
             GraphkitError: the model lacks an operator that the structure needs.
         """
-        self.require(structure)
-        # Columns of a row count anchors and relations together; these tensors hold each kind alone.
-        place = {column: i for kind in ("anchor", "relation") for i, column in enumerate(structure.columns(kind))}
+        return self.embed_all([Asked(structure, anchors, relations)])
 
-        def embedded(node: Node) -> Tensor:
-            match node:
-                case Anchor():
-                    return self.start(anchors[:, place[node.entity]])
-                case Projection():
-                    return self.project(embedded(node.operand), relations[:, place[node.relation]])
-                case Intersection():
-                    return self.intersect([embedded(branch) for branch in node.branches])
-                case Negation():
-                    return self.negate(embedded(node.operand))
-                case Union():
-                    raise AssertionError("a disjunct has no unions")
+    def embed_all(self, asked: Sequence[Asked]) -> Embedded:
+        """Embeds queries of several structures, one after the other.
 
-        ways = [embedded(tree) for tree in structure.disjuncts]
-        size = len(anchors)
-        if len(ways) == 1:
-            return Embedded(ways[0], None, size)
-        owners = torch.arange(size, device=anchors.device).repeat_interleave(len(ways))
-        return Embedded(torch.stack(ways, dim=1).flatten(0, 1), owners, size)
+        Operators of all queries that do not wait for each other are applied at once: a batch of many structures takes
+        as many matrix products as its deepest query has steps.
+
+        Args:
+            asked: the queries of each structure.
+
+        Raises:
+            GraphkitError: the model lacks an operator that a structure needs.
+        """
+        for part in asked:
+            self.require(part.structure)
+        return embed_by_level(self, asked)
 
     def logits(self, queries: Embedded, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates by the best vector of each query; larger is better.

@@ -16,7 +16,7 @@ from graphkit.engine.timeline import span
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss, Softmax
-from graphkit.models import Embedded, Model
+from graphkit.models import Asked, Embedded, Model
 from graphkit.queries import ONE_HOP
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
 
@@ -176,9 +176,9 @@ class EmbeddingTask(ABC):
         encoded = self.model.encode(rows)
         entities = TakenRows(encoded.detach())
         anchors = [entities.take(places) for places in batch.anchors]
-        queries = Embedded.join(
+        queries = self.model.embed_all(
             [
-                self.model.embed(segment.structure, found, segment.relations)
+                Asked(segment.structure, found, segment.relations)
                 for segment, found in zip(batch.batch.segments, anchors, strict=True)
             ]
         )

@@ -10,7 +10,7 @@ from every_model import ENTITIES, FORMS, RELATIONS, class_of, each, make, paths,
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.models import Embedded, Model
+from graphkit.models import Asked, Embedded, Model
 from graphkit.queries import ONE_HOP, STRUCTURES, Structure, structure
 
 QUERIES = 4
@@ -75,7 +75,7 @@ def test_embedding_is_composing_the_operators(name: str, shape: str) -> None:
     found = model.embed(STRUCTURES[shape], anchors, relations)
     ways = by_hand(model, shape, anchors, relations)
     assert found.size == QUERIES
-    assert torch.equal(found.vectors, torch.stack(ways, dim=1).flatten(0, 1))
+    torch.testing.assert_close(found.vectors, torch.stack(ways, dim=1).flatten(0, 1), rtol=1e-12, atol=1e-12)
     if len(ways) == 1:
         assert found.owners is None
     else:
@@ -229,6 +229,39 @@ def test_joined_queries_score_as_their_parts(name: str, shapes: Sequence[str]) -
     assert (joined.owners is None) == all(part.owners is None for part in parts)
     expected = torch.cat([model.logits(part, candidates) for part in parts])
     torch.testing.assert_close(model.logits(joined, candidates), expected, rtol=1e-12, atol=1e-12)
+
+
+@each
+def test_structures_embedded_together_equal_each_by_itself(name: str) -> None:
+    model = make(name)
+    shapes = [shape for shape in STRUCTURES if not lacks(name, shape)]
+    asked = [Asked(STRUCTURES[shape], *arguments(model, STRUCTURES[shape], seed=i)) for i, shape in enumerate(shapes)]
+    together, apart = model.embed_all(asked), Embedded.join(mixed(model, shapes))
+    assert together.size == apart.size
+    torch.testing.assert_close(together.vectors, apart.vectors, rtol=1e-12, atol=1e-12)
+    assert (together.owners is None) == (apart.owners is None)
+    if together.owners is not None and apart.owners is not None:
+        assert torch.equal(together.owners, apart.owners)
+
+
+@pytest.mark.parametrize("name", negating.args[1])
+def test_operators_that_do_not_wait_for_each_other_are_applied_at_once(name: str) -> None:
+    model = make(name)
+    calls: list[str] = []
+    for operator in ("project", "intersect", "negate"):
+        applied = getattr(model, operator)
+
+        def counted(*given: object, operator: str = operator, applied: Callable[..., Tensor] = applied) -> Tensor:
+            calls.append(operator)
+            return applied(*given)
+
+        setattr(model, operator, counted)
+    shapes = ("1p", "3p", "2i", "3i", "pi", "2in", "inp")
+    model.embed_all([Asked(STRUCTURES[shape], *arguments(model, STRUCTURES[shape])) for shape in shapes])
+    # Queries are at most four projections deep, and no two negations wait for each other.
+    assert calls.count("project") == 4
+    assert calls.count("negate") == 1
+    assert len(calls) <= 11
 
 
 @each
