@@ -37,6 +37,17 @@ def save(figure: Any, path: Path) -> None:
     figure.savefig(path, **({"metadata": {"Date": None}} if path.suffix == ".svg" else {"dpi": 200}))
 
 
+def logarithmic(axes: Any, side: str) -> None:
+    """Makes the axis ``x`` or ``y`` logarithmic, with plain numbers at 1, 2, 5, 10 …"""
+    from matplotlib import ticker
+
+    axes.set(**{f"{side}scale": "log"})
+    axis = getattr(axes, f"{side}axis")
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
 def draw(label: str, heights: Heights, path: Path) -> None:
     """Draws groups of bars on a logarithmic axis, with the figure on top of each bar."""
     plot = pyplot()
@@ -52,8 +63,9 @@ def draw(label: str, heights: Heights, path: Path) -> None:
             label=name,
         )
         axes.bar_label(bars, fmt="{:,.0f}", fontsize=7, padding=2)
-    axes.set(yscale="log", ylabel=label, xticks=range(len(heights)), xticklabels=list(heights))
-    axes.margins(y=0.15)
+    logarithmic(axes, "y")
+    lowest, highest = (pick(h for group in heights.values() for h in group.values()) for pick in (min, max))
+    axes.set(ylabel=label, xticks=range(len(heights)), xticklabels=list(heights), ylim=(lowest / 2, 2 * highest))
     axes.legend(frameon=False, fontsize=8, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.grid(alpha=0.3, axis="y")
     save(figure, path)

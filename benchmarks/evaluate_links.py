@@ -23,16 +23,14 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 from freebase_scale import alone
-from link_models import MODELS, PykeenEvaluation, Settings, graphkit_model, held_out, pykeen_model
+from link_models import MODELS, PykeenEvaluation, Settings, fresh, held_out, pykeen_model
 from query_sampler import load
 from reporting import Result, Stopwatch, draw_bars, parser, ratio, report, require_peer, shown
 
-from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import evaluate_links
 from graphkit.evaluation.ranking import QUERIES_AT_ONCE, SCORES_AT_ONCE
 from graphkit.graph import KnowledgeGraph
-from graphkit.models import Model
 from graphkit.training.memory import MemoryWatch
 
 #: Triples a second of LibKGE: ComplEx of 400 reals on WN18RR, batches of 256, both sides, on the machine that
@@ -40,17 +38,11 @@ from graphkit.training.memory import MemoryWatch
 LIBKGE = 219.0
 LIBKGE_MEASURED = ("wn18rr", 400)
 
+MARGIN = 9.0
+
 PEER_BATCHES = (32, 256)
 #: PyKEEN holds several such matrices [batch, N, D] at once: none that alone takes more is tried.
 PEER_BYTES = 12e9
-
-
-def random_weights(name: str, graph: KnowledgeGraph, dim: int, seed: int) -> tuple[Model, EmbeddingTable]:
-    """Returns a fresh model and its table."""
-    model = graphkit_model(name, graph, dim, margin=9.0).eval()
-    generator = torch.Generator().manual_seed(seed)
-    model.initialize(generator)
-    return model, EmbeddingTable(model.initial_rows(graph.num_entities, generator))
 
 
 def timed(work: Callable[[], Any], repeats: int) -> dict[str, float]:
@@ -68,7 +60,8 @@ def timed(work: Callable[[], Any], repeats: int) -> dict[str, float]:
 
 def time_graphkit(name: str, graph: KnowledgeGraph, options: argparse.Namespace) -> Result:
     """Times the ranking of all test triples."""
-    model, table = random_weights(name, graph, options.dim, options.seed)
+    model, table = fresh(name, graph, options.dim, MARGIN, options.seed)
+    model.eval()
     evaluate_links(graph, model, table, limit=1)  # starts threads
     figures = timed(lambda: evaluate_links(graph, model, table), options.repeats)
     triples = len(held_out(graph, "test", None, 0))
@@ -78,7 +71,14 @@ def time_graphkit(name: str, graph: KnowledgeGraph, options: argparse.Namespace)
 def time_pykeen(name: str, graph: KnowledgeGraph, options: argparse.Namespace) -> Result:
     """Times PyKEEN on some test triples, at the batch size that serves it best."""
     settings = Settings(
-        model=name, dim=options.dim, batch_size=0, negatives=0, lr=0.0, temperature=1.0, margin=9.0, seed=options.seed
+        model=name,
+        dim=options.dim,
+        batch_size=0,
+        negatives=0,
+        lr=0.0,
+        temperature=1.0,
+        margin=MARGIN,
+        seed=options.seed,
     )
     model = pykeen_model(graph, settings)
     triples = held_out(graph, "test", options.peer_triples, options.seed)
@@ -97,7 +97,7 @@ def time_pykeen(name: str, graph: KnowledgeGraph, options: argparse.Namespace) -
 
 
 def gemm(entities: int, dim: int, repeats: int = 5) -> dict[str, Any]:
-    """Returns the rate of torch's fp32 product for a block of scores as `filtered_ranks` asks for it, the median of some."""
+    """Returns the rate of torch's fp32 product for a block of scores as `filtered_ranks` asks for it, a median."""
     columns = min(entities, SCORES_AT_ONCE // QUERIES_AT_ONCE)
     shape = SCORES_AT_ONCE // columns, dim, columns
     left, right = torch.rand(shape[0], dim), torch.rand(columns, dim)
@@ -115,7 +115,8 @@ def memory_beyond_table(name: str, entities: int, dim: int, triples: int, thread
     ends = np.random.default_rng(0).integers(entities, size=(2, 2 * triples))
     made = np.stack([ends[0], np.arange(2 * triples) % 2, ends[1]], axis=1)
     graph = KnowledgeGraph.from_triples(made[:triples], test=made[triples:], num_entities=entities, num_relations=2)
-    model, table = random_weights(name, graph, dim, seed=0)
+    model, table = fresh(name, graph, dim, MARGIN, seed=0)
+    model.eval()
     with MemoryWatch() as before:
         pass
     with MemoryWatch() as during:

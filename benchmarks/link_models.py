@@ -5,7 +5,8 @@ the inverse direction, and none is regularised.
 
 - TransE is L1 everywhere. PyKEEN normalises the rows of entities after every step, graphkit does not.
 - RotatE's distance is the sum of the moduli in graphkit, as published; PyKEEN takes the L2 norm of the complex vector.
-- Fresh rows are as each library draws them.
+- Fresh rows are as each library draws them, or the same for both (`Settings.same_init`): graphkit's rows of entities,
+  and of relations but for RotatE's phases, which are uniform in both.
 - The loss is log-sigmoid with self-adversarial weights (Sun et al., ICLR 2019), halved: `LogSigmoid` here, `NSSALoss`
   in PyKEEN. PyG's own losses take one negative a triple: a margin for TransE and RotatE, cross entropy for ComplEx.
 - graphkit's negatives are verified to be no answers; those of PyKEEN's basic sampler and of PyG are random entities.
@@ -50,6 +51,8 @@ class Settings:
     #: of the distances; a product has none
     margin: float
     seed: int
+    #: whether PyKEEN begins with graphkit's fresh values
+    same_init: bool = False
 
 
 # ---------------------------------------------------------------------------------------------------------- graphkit
@@ -62,6 +65,14 @@ def graphkit_model(name: str, graph: KnowledgeGraph, dim: int, margin: float) ->
         keywords["margin"] = margin
     made: Model = getattr(models, MODELS[name])(graph.num_relations, **keywords)
     return made
+
+
+def fresh(name: str, graph: KnowledgeGraph, dim: int, margin: float, seed: int) -> tuple[Model, EmbeddingTable]:
+    """Returns a model with fresh values, and the fresh rows of its entities."""
+    model = graphkit_model(name, graph, dim, margin)
+    generator = torch.Generator().manual_seed(seed)
+    model.initialize(generator)
+    return model, EmbeddingTable(model.initial_rows(graph.num_entities, generator))
 
 
 def graphkit_task(graph: KnowledgeGraph, settings: Settings, mode: str) -> LinkTask:
@@ -98,6 +109,7 @@ def pykeen_model(graph: KnowledgeGraph, settings: Settings) -> Any:
     from pykeen.models import ComplEx, RotatE, TransE
 
     logging.getLogger("pykeen").setLevel(logging.ERROR)
+    begins = _same_init(graph, settings) if settings.same_init else {}
     made = {"transe": TransE, "complex": ComplEx, "rotate": RotatE}[settings.model]
     return made(
         triples_factory=pykeen_triples(graph, graph.triples()),
@@ -108,7 +120,22 @@ def pykeen_model(graph: KnowledgeGraph, settings: Settings) -> Any:
         ),
         regularizer=None,
         random_seed=settings.seed,
+        **begins,
     )
+
+
+def _same_init(graph: KnowledgeGraph, settings: Settings) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Returns initialisers that give PyKEEN's model what graphkit draws of the same seed."""
+    model, table = fresh(settings.model, graph, settings.dim, settings.margin, settings.seed)
+
+    def initializer(rows: Tensor) -> Callable[[Tensor], Tensor]:
+        # PyKEEN fills complex rows as reals [N, D/2, 2].
+        return lambda x: rows.clone() if x.dim() == 2 else torch.stack(rows.chunk(2, dim=1), dim=2)
+
+    begins = {"entity_initializer": initializer(table.weight)}
+    if settings.model != "rotate":
+        begins["relation_initializer"] = initializer(model.relations.detach())
+    return begins
 
 
 def train_pykeen(

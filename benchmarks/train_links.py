@@ -173,6 +173,7 @@ def measure(options: argparse.Namespace) -> Result:
         temperature=options.temperature,
         margin=options.margin,
         seed=options.seed,
+        same_init=options.same_init,
     )
     start = time.perf_counter()
     figures = speed(load(options.graph, Path()), settings, options)
@@ -232,9 +233,9 @@ def draw(result: Result, path: Path) -> None:
         title=f"{MODELS[result['settings']['model']]} on {result['quality_graph']}",
         xlabel="seconds of training",
         ylabel="validation MRR, filtered",
-        xscale="log",
         ylim=(0, None),
     )
+    bars.logarithmic(axes, "x")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     bars.save(figure, path)
@@ -257,6 +258,7 @@ def main() -> int:
     made.add_argument("--lr", type=float, default=1e-3, help="of Adam (default: 0.001)")
     made.add_argument("--temperature", type=float, default=1.0, help="of the self-adversarial weights (default: 1)")
     made.add_argument("--margin", type=float, default=9.0, help="of TransE and RotatE (default: 9)")
+    made.add_argument("--same-init", action="store_true", help="let PyKEEN begin with graphkit's fresh values")
     made.add_argument("--no-peer", dest="peer", action="store_false", help="leave PyKEEN out")
     options = made.parse_args()
     return report("train_links", options, lambda: measure(options), show, draw)
