@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 
 import bars
 import torch
-from calibration import calibrate, lines
+from calibration import busy_seconds, calibrate, lines
 
 from graphkit.errors import GraphkitError
 
@@ -74,7 +75,11 @@ def report(name: str, options: argparse.Namespace, measure: Callable[[], Result]
     """
     torch.set_num_threads(options.threads)
     try:
-        result = {**measure(), "threads": options.threads, "calibration": calibrate()}
+        start, busy, own = time.perf_counter(), busy_seconds(), _own_seconds()
+        figures = measure()
+        others = (busy_seconds() - busy - (_own_seconds() - own)) / (time.perf_counter() - start)
+        result = {**figures, "threads": options.threads, "cores_used_by_others": max(others, 0.0)}
+        result["calibration"] = calibrate()
     except GraphkitError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
@@ -82,6 +87,7 @@ def report(name: str, options: argparse.Namespace, measure: Callable[[], Result]
         print(json.dumps(result))
     out = sys.stderr if options.json else sys.stdout
     show(result, out)
+    print(f"cores used by others while this was measured: {result['cores_used_by_others']:.2f}", file=out)
     print("\n".join(lines(result["calibration"])), file=out)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +95,11 @@ def report(name: str, options: argparse.Namespace, measure: Callable[[], Result]
     if options.picture is not None:
         draw(result, options.picture)
     return 0
+
+
+def _own_seconds() -> float:
+    """Returns the CPU seconds of this process and of those that it started and has waited for."""
+    return sum(os.times()[:4])
 
 
 class Stopwatch:
