@@ -67,7 +67,7 @@ def make_model(name: str, graph: KnowledgeGraph, dim: int) -> Model:
     """Returns a model with the margins and norms of KGReasoning."""
     made: dict[str, Callable[[], Model]] = {
         "gqe": lambda: models.GQE(graph.num_relations, dim=dim, margin=24.0, norm=1),
-        "query2box": lambda: models.Query2Box(graph.num_relations, dim=dim, margin=24.0),
+        "query2box": lambda: models.Query2box(graph.num_relations, dim=dim, margin=24.0),
         "betae": lambda: models.BetaE(graph.num_relations, dim=2 * dim, margin=60.0),
     }
     return made[name]()
