@@ -26,6 +26,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TOOLS_STAMP := $(VENV)/.stamp-tools
 BUILD_STAMP := $(VENV)/.stamp-build
+BENCH_STAMP := $(VENV)/.stamp-bench
 
 # Bindings lie directly in csrc/; everything in a room below it is free of Python.
 NATIVE_DEPENDENCIES := $(shell find graphkit/csrc -name '*.cpp' -o -name '*.hpp')
@@ -36,7 +37,7 @@ NATIVE_TESTS := $(wildcard tests/native/test_*.cpp)
 DEMO_RUN := runs/demo
 DEMO_QUERIES_RUN := runs/demo-queries
 
-.PHONY: help demo test test-all sanitize run-sanitized lint types build wheel-test format clean
+.PHONY: help demo test test-all sanitize run-sanitized lint types build bench-env wheel-test format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +85,18 @@ $(TOOLS_STAMP): pyproject.toml
 $(BUILD_STAMP): $(TOOLS_STAMP) pyproject.toml CMakeLists.txt $(NATIVE_DEPENDENCIES)
 	@echo "== Building graphkit and installing it into $(VENV)"
 	@$(PIP) install --no-build-isolation -e ".[dev]"
+	@touch $@
+
+bench-env: $(BENCH_STAMP) ## Add the peers that benchmarks run beside (PyKEEN, DGL); torch stays as it is
+
+# All that is installed is a constraint, so that no peer replaces it: pip ends with an error rather. DGL 1.1.3 asks for
+# nothing that graphkit or PyKEEN lack, and runs with versions of torch that came after it, which it knows nothing of.
+$(BENCH_STAMP): $(BUILD_STAMP)
+	@echo "== Adding the peers of the benchmarks to $(VENV)"
+	@$(PIP) list --format=freeze > $(VENV)/installed.txt
+	@$(PIP) install --constraint $(VENV)/installed.txt "pykeen==1.11.1"
+	@$(PIP) install --no-deps "dgl==1.1.3"
+	@DGLBACKEND=pytorch $(BIN)/python -W ignore -c 'import dgl, pykeen, torch; print("torch is still", torch.__version__)'
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------------- checks

@@ -49,7 +49,7 @@ def calibrate() -> dict[str, Any]:
     """
     measured: dict[str, float] = {}
     dependent = []
-    start, busy, own = time.perf_counter(), _busy_seconds(), time.process_time()
+    start, busy, own = time.perf_counter(), busy_seconds(), time.process_time()
     for threads, name in ((1, "1_thread"), (2, "2_threads")):
         runs = [
             _native.random_lines(_TABLE_BYTES, threads=threads, loads=_LOADS, ahead=_AHEAD) for _ in range(_REPEATS)
@@ -59,7 +59,7 @@ def calibrate() -> dict[str, Any]:
     measured["dependent_load_ns"] = median(dependent)
     measured["gemm_fp32_gflop_per_s_2_threads"] = _gemm()
     far = [name for name, stored in STORED.items() if abs(measured[name] / stored - 1) > TOLERANCE]
-    others = (_busy_seconds() - busy - (time.process_time() - own)) / (time.perf_counter() - start)
+    others = (busy_seconds() - busy - (time.process_time() - own)) / (time.perf_counter() - start)
     return {
         "measured": measured,
         "stored": STORED,
@@ -69,7 +69,7 @@ def calibrate() -> dict[str, Any]:
     }
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """Returns the CPU time that all processes have taken, where the system tells."""
     if not _STAT.exists():
         return 0.0

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,7 +35,8 @@ ATTEMPTS = 100_000
 class SamplerOptions:
     """What determines the stream of batches, beside the graph: equal options give equal batches."""
 
-    #: names of query structures or nested tuples, separated by spaces; a structure named twice has two shares
+    #: names of query structures or nested tuples, separated by spaces; a structure named twice has two shares, which
+    #: are one segment of a batch if they are named side by side
     structures: str = "1p"
     #: B, queries a batch
     batch_size: int = 1024
@@ -294,12 +297,13 @@ def _cannot_draw(structure: Structure, counted: SamplingStatistics) -> CannotDra
 
 
 def _segments(parsed: tuple[Structure, ...], sizes: list[int], rows: torch.Tensor) -> Iterator[Segment]:
-    """Yields the segments that are not empty, as views of the ids of all."""
+    """Yields the segments as views of the ids of all; neighbouring queries of one structure are one segment."""
     lane = place = 0
-    for structure, size in zip(parsed, sizes, strict=True):
+    drawn = ((structure, size) for structure, size in zip(parsed, sizes, strict=True) if size > 0)
+    for structure, shares in groupby(drawn, key=itemgetter(0)):
+        size = sum(queries for _, queries in shares)
         ids = size * structure.width
-        if size > 0:
-            yield Segment(structure, slice(lane, lane + size), rows[place : place + ids].view(size, structure.width))
+        yield Segment(structure, slice(lane, lane + size), rows[place : place + ids].view(size, structure.width))
         lane, place = lane + size, place + ids
 
 

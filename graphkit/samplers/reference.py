@@ -122,7 +122,8 @@ def sample_counted(
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
     parsed = options.parsed
-    segments, statistics = [], []
+    segments: list[Segment] = []
+    statistics = []
     lanes: list[_Drawn] = []
     for i, structure in enumerate(parsed):
         outcomes: Counter[str] = Counter()
@@ -140,7 +141,11 @@ def sample_counted(
             rows.append(drawn.row)
             lanes.append(drawn)
         statistics.append(SamplingStatistics(**outcomes))
-        if rows:
+        if rows and segments and segments[-1].structure == structure:
+            before = segments.pop()
+            joined = torch.cat([before.rows, torch.tensor(rows)])
+            segments.append(Segment(structure, slice(before.lanes.start, len(lanes)), joined))
+        elif rows:
             segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
     own_mode, with_negatives = options.mode == "own", options.mode != "none"
     negatives = torch.tensor([drawn.own for drawn in lanes] if own_mode else shared)
