@@ -11,6 +11,7 @@
 
 #include "engine/gather.hpp"
 #include "engine/id_resolver.hpp"
+#include "engine/log_softmax.hpp"
 #include "engine/pair_scores.hpp"
 #include "machine/buffers.hpp"
 
@@ -73,9 +74,36 @@ void gather(const Matrix& table, const In<std::int64_t, -1>& ids, const std::opt
                 threads);
 }
 
+// Logits of a chunk: float32, or the bits of bfloat16 as int16.
+using Logits = nb::ndarray<nb::c_contig, nb::device::cpu, nb::ndim<2>>;
+
+LogitChunk logit_chunk(const Logits& logits, bool halves) {
+    if (logits.dtype() != (halves ? nb::dtype<std::int16_t>() : nb::dtype<float>()))
+        throw std::invalid_argument("logits have the wrong dtype");
+    return {logits.data(), halves, logits.shape(0), logits.shape(1)};
+}
+
 }  // namespace
 
 void bind_engine(nb::module_& m) {
+    m.def(
+        "softmax_sums",
+        [](const Logits& logits, bool halves, const Out<float, -1>& most, const Out<float, -1>& totals,
+           unsigned threads) {
+            const LogitChunk chunk = logit_chunk(logits, halves);
+            const nb::gil_scoped_release release;
+            softmax_sums(chunk, most.data(), totals.data(), threads);
+        },
+        nb::arg("logits"), nb::arg("halves"), nb::arg("most"), nb::arg("totals"), nb::arg("threads"));
+    m.def(
+        "softmax_gradients",
+        [](const Logits& logits, bool halves, const In<float, -1>& log_totals, const In<float, -1>& weights,
+           unsigned threads) {
+            const LogitChunk chunk = logit_chunk(logits, halves);
+            const nb::gil_scoped_release release;
+            softmax_gradients(chunk, log_totals.data(), weights.data(), threads);
+        },
+        nb::arg("logits"), nb::arg("halves"), nb::arg("log_totals"), nb::arg("weights"), nb::arg("threads"));
     m.def("empty", &empty, nb::arg("size"));
     nb::class_<IdResolver>(m, "IdResolver")
         .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))

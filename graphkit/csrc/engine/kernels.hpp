@@ -48,6 +48,9 @@ struct Kernels {
     // The same for weights [num_queries, num_rows].
     void (*shared_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows);
+    // A row of engine/log_softmax.hpp.
+    void (*softmax_sums)(const void* logits, bool halves, std::size_t count, float& most, float& total);
+    void (*softmax_gradients)(void* logits, bool halves, std::size_t count, float log_total, float weight);
 };
 
 // The widest instruction set that this processor and this build have, or what `choose_kernels` said.

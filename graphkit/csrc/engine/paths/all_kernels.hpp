@@ -2,6 +2,7 @@
 #include "engine/paths/tables.hpp"
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
+#include "engine/paths/log_softmax.hpp"
 #include "engine/paths/pair_scores.hpp"
 
 namespace graphkit::GRAPHKIT_PATH {
@@ -15,6 +16,8 @@ const Kernels* table() {
         .shared_slab = kSharedSlab,
         .own_gradients = own_gradients,
         .shared_gradients = shared_gradients,
+        .softmax_sums = softmax_sums,
+        .softmax_gradients = softmax_gradients,
     };
     return &kernels;
 }
