@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphkit.engine.kernels import cross_entropy
 from graphkit.errors import GraphkitError
 
 
@@ -49,6 +50,22 @@ class Loss(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} is defined against negatives only")
 
+    def all_products(self, queries: Tensor, rows: Tensor, positives: Tensor, *, rounded: bool) -> Tensor:
+        """The loss over all entities, where logits are dot products.
+
+        Args:
+            queries: float32[B, D].
+            rows: float32[N, D].
+            positives: int64[B], the answer's row.
+            rounded: take the products of factors that are rounded to bfloat16.
+
+        Returns:
+            float[B].
+        """
+        with torch.autocast(queries.device.type, dtype=torch.bfloat16, enabled=rounded):
+            logits = queries @ rows.T
+        return self.all_entities(logits.float(), positives)
+
 
 class Softmax(Loss):
     """Cross entropy of the answer among the candidates (1-vs-all; Lacroix et al., ICML 2018).
@@ -63,6 +80,10 @@ class Softmax(Loss):
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """Cross entropy over all entities; see `Loss.all_entities`."""
         return F.cross_entropy(logits, positives, reduction="none")
+
+    def all_products(self, queries: Tensor, rows: Tensor, positives: Tensor, *, rounded: bool) -> Tensor:
+        """Cross entropy over all entities, in chunks of logits; see `Loss.all_products`."""
+        return cross_entropy(queries, rows, positives, rounded=rounded)
 
     def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """Cross entropy over the answer and the sampled negatives; see `Loss.sampled`."""

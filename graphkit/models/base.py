@@ -43,6 +43,8 @@ class Model(nn.Module, ABC):
 
     #: whether `score` is a matrix product, so that scoring all entities is cheap; for some models a setting says so
     matrix_product: bool = False
+    #: whether `score` is the dot product of query and candidate, and nothing else
+    dot_product: ClassVar[bool] = False
     #: learning rate of the model's own parameters against that of the rows, where nothing is said
     dense_lr_share: float = 1.0
     #: whether `intersect` is defined; for some models a setting says so

@@ -22,6 +22,7 @@ class Bilinear(PathModel):
     """
 
     matrix_product = True
+    dot_product = True
     default_n3 = 0.02
 
     def __init__(

@@ -200,7 +200,9 @@ class EmbeddingTask(ABC):
         vectors, candidates = queries.vectors.detach().requires_grad_(), compared.candidates.detach().requires_grad_()
         leaves = Embedded(vectors, queries.owners, queries.size)
         weights = self._weights(batch)
-        step = max(1, _LOGITS_AT_ONCE // len(candidates)) if self.full else batch.size
+        # A loss of dot products goes through the entities in chunks of its own.
+        in_chunks = self.full and not self.model.dot_product
+        step = max(1, _LOGITS_AT_ONCE // len(candidates)) if in_chunks else batch.size
         total = 0.0
         for start in range(0, batch.size, step):
             lanes = slice(start, min(start + step, batch.size))
@@ -232,6 +234,10 @@ class EmbeddingTask(ABC):
         queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
         rounded = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16")
         if self.full:
+            if self.model.dot_product:  # of one vector a query: losses over all entities are of single hops
+                return self.loss.all_products(
+                    queries.vectors, candidates, positives.squeeze(1), rounded=self.precision == "bf16"
+                )
             with rounded:
                 logits = self.model.logits(queries, candidates)
             return self.loss.all_entities(logits.float(), positives.squeeze(1))

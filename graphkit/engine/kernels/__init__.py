@@ -1,6 +1,7 @@
 """Operations that take most of a step, each defined by a plain torch twin."""
 
 from graphkit.engine.kernels.l2_product import l2_distances
+from graphkit.engine.kernels.log_softmax import cross_entropy
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
 
-__all__ = ["Kind", "l2_distances", "pair_scores"]
+__all__ = ["Kind", "cross_entropy", "l2_distances", "pair_scores"]

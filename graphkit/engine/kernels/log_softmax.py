@@ -20,9 +20,9 @@ LOGITS_AT_ONCE = 2**26
 def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bool = False) -> Tensor:
     """Cross entropy of one row for each query among all: ``log Σ_n exp(q · e_n) - q · e_target``.
 
-    Two passes over the rows: one for the normalisers, and one, in the backward pass, for the gradients; when all logits
-    fit into `LOGITS_AT_ONCE` they are kept between the two, else computed twice (Query-embedding practice of large
-    vocabularies; the normaliser of a row is updated chunk by chunk as in Milakov and Gimelshein, 2018).
+    Two passes over the rows: one for the normalisers, which grow chunk by chunk (Milakov and Gimelshein, 2018), and
+    one, in the backward pass, for the gradients. When all logits fit into `LOGITS_AT_ONCE` they are kept between the
+    two, and else computed twice.
 
     Args:
         queries: float32[B, D].
@@ -77,9 +77,10 @@ class _CrossEntropy(torch.autograd.Function):
                 _halves(weights), ctx.rounded, normalisers, gradient.contiguous(), torch.get_num_threads()
             )
             of_queries += weights @ rows[chunk].to(factor.dtype)
-            torch.matmul(weights.T, factor, out=of_rows[chunk]) if not ctx.rounded else of_rows[chunk].copy_(
-                weights.T @ factor
-            )
+            if ctx.rounded:
+                of_rows[chunk] = weights.T @ factor
+            else:
+                torch.mm(weights.T, factor, out=of_rows[chunk])
         ctx.kept = None
         of_rows.index_add_(0, targets, queries * -gradient.unsqueeze(1))
         return of_queries, of_rows, None, None

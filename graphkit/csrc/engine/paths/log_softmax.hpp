@@ -20,9 +20,9 @@ GRAPHKIT_INLINE void store_logits(std::uint16_t* to, Vec v) {
         to[i] = static_cast<std::uint16_t>(static_cast<std::uint32_t>(rounded[i]) >> 16);
 }
 
-// e^x for x up to 0, to some 2 units in the last place; 0 below -87, where a float has few digits left.
+// e^x for x up to 0, to some 2 units in the last place; 0 below -87, where a float has few digits left. NaN stays.
 GRAPHKIT_INLINE Vec exp_of_negative(Vec x) {
-    const Bits counts = x > fill(-87.0f);
+    const Bits counts = ~(x <= fill(-87.0f));
     const Vec bounded = counts ? x : fill(-87.0f);
     const Vec turns = fma(bounded, fill(1.44269504f), fill(12582912.0f)) - 12582912.0f;  // rounded to whole numbers
     Vec rest = fma(turns, fill(-0.693359375f), bounded);
@@ -36,23 +36,23 @@ GRAPHKIT_INLINE Vec exp_of_negative(Vec x) {
     return keep(counts, series * (Vec)power);
 }
 
+// The largest of logits and `least`; a NaN is none of them, and shows in the sum.
 template <class Logit>
 GRAPHKIT_INLINE float largest(const Logit* logits, std::size_t count, float least) {
     Vec most = fill(least);
     std::size_t i = 0;
-    // A NaN has to win, and it does where the logit stands for whatever does not compare as smaller.
     for (; i + kLanes <= count; i += kLanes) {
         const Vec v = load_logits(logits + i);
-        most = v <= most ? most : v;
+        most = v > most ? v : most;
     }
     float found = least;
     for (std::size_t lane = 0; lane < kLanes; ++lane)
-        if (!(most[lane] <= found)) found = most[lane];
+        if (most[lane] > found) found = most[lane];
     for (; i < count; ++i) {
         Logit last[kLanes] = {};
         last[0] = logits[i];
         const float v = load_logits(last)[0];
-        if (!(v <= found)) found = v;
+        if (v > found) found = v;
     }
     return found;
 }
@@ -74,7 +74,6 @@ GRAPHKIT_INLINE void softmax_sum(const Logit* logits, std::size_t count, float& 
         for (std::size_t lane = 0; lane < count - i; ++lane) total += ends[lane];
     }
     total += sum(sums);
-    if (!(now <= 3.0e38f)) total = now - now;  // NaN
 }
 
 // Replaces logits by weight * e^(logit - log_total).
