@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from graphkit import _native
 from graphkit.engine import buffers
@@ -36,8 +35,8 @@ def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bo
     """
     if queries.dtype != torch.float32 or queries.device.type != "cpu":
         return reference(queries, rows, targets)
-    found: Tensor = _CrossEntropy.apply(queries, rows, targets, rounded)  # type: ignore[no-untyped-call]  # torch's
-    return found
+    found: tuple[Tensor, Tensor, Tensor] = cross_entropies(queries.contiguous(), rows.contiguous(), targets, rounded)
+    return found[0]
 
 
 def reference(queries: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
@@ -45,49 +44,100 @@ def reference(queries: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(queries @ rows.T, targets, reduction="none")
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """Forward and backward of `cross_entropy`."""
+@torch.library.custom_op("graphkit::cross_entropies", mutates_args=())
+def cross_entropies(queries: Tensor, rows: Tensor, targets: Tensor, rounded: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross entropies, and what their gradients are made of.
 
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, rows: Tensor, targets: Tensor, rounded: bool) -> Tensor:
-        factor = queries.to(torch.bfloat16) if rounded else queries
-        most, totals = torch.full((len(queries),), -torch.inf), torch.zeros(len(queries))
-        ctx.kept = None
-        for chunk in _chunks(len(queries), len(rows)):
-            logits = _products(factor, rows[chunk])
-            _native.softmax_sums(_halves(logits), rounded, most, totals, torch.get_num_threads())
-            if chunk == slice(0, len(rows)):
-                ctx.kept = logits
-        normalisers = most + totals.log()
-        ctx.save_for_backward(queries, rows, targets, normalisers)
-        ctx.rounded = rounded
-        return normalisers - (queries * rows[targets]).sum(dim=1)
+    Args:
+        queries: float32[B, D].
+        rows: float32[N, D].
+        targets: int64[B].
+        rounded: see `cross_entropy`.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, rows, targets, normalisers = ctx.saved_tensors
-        factor = queries.to(torch.bfloat16) if ctx.rounded else queries
-        # The share of the target is taken off outside of the products: next to 1, it would be rounded away.
-        of_queries = rows[targets] * -gradient.unsqueeze(1)
-        of_rows = buffers.empty(*rows.shape)
-        for chunk in _chunks(len(queries), len(rows)):
-            weights = ctx.kept if ctx.kept is not None else _products(factor, rows[chunk])
-            _native.softmax_gradients(
-                _halves(weights), ctx.rounded, normalisers, gradient.contiguous(), torch.get_num_threads()
-            )
-            of_queries += weights @ rows[chunk].to(factor.dtype)
-            if ctx.rounded:
-                of_rows[chunk] = weights.T @ factor
-            else:
-                torch.mm(weights.T, factor, out=of_rows[chunk])
-        ctx.kept = None
-        of_rows.index_add_(0, targets, queries * -gradient.unsqueeze(1))
-        return of_queries, of_rows, None, None
+    Returns:
+        float32[B] losses; float32[B] logarithms of the normalisers; [B, N] logits, or [0, 0] where they are too many.
+    """
+    factor = queries.to(torch.bfloat16) if rounded else queries
+    most, totals = queries.new_full((len(queries),), -torch.inf), queries.new_zeros(len(queries))
+    kept = factor.new_empty(0, 0)
+    for chunk in _chunks(len(queries), len(rows)):
+        logits = _products(factor, rows[chunk])
+        _native.softmax_sums(_numbers(logits), rounded, most, totals, torch.get_num_threads())
+        if chunk == slice(0, len(rows)):
+            kept = logits
+    normalisers = most + totals.log()
+    return normalisers - (queries * rows[targets]).sum(dim=1), normalisers, kept
+
+
+@cross_entropies.register_fake
+def _(queries: Tensor, rows: Tensor, targets: Tensor, rounded: bool) -> tuple[Tensor, Tensor, Tensor]:
+    size, columns = queries.shape[0], rows.shape[0]
+    kept = (size, columns) if columns <= _columns_at_once(size) else (0, 0)
+    dtype = torch.bfloat16 if rounded else queries.dtype
+    return queries.new_empty(size), queries.new_empty(size), queries.new_empty(kept, dtype=dtype)
+
+
+@torch.library.custom_op("graphkit::cross_entropy_gradients", mutates_args=("kept",))
+def cross_entropy_gradients(
+    gradient: Tensor,
+    queries: Tensor,
+    rows: Tensor,
+    targets: Tensor,
+    normalisers: Tensor,
+    kept: Tensor,
+    rounded: bool,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of `cross_entropies`, float32[B, D] and [N, D], from float32[B]; writes over the kept logits."""
+    factor = queries.to(torch.bfloat16) if rounded else queries
+    # The share of the target is taken off outside of the products: next to 1, it would be rounded away.
+    of_queries = rows[targets] * -gradient.unsqueeze(1)
+    of_rows = buffers.empty(*rows.shape)
+    for chunk in _chunks(len(queries), len(rows)):
+        weights = kept if len(kept) > 0 else _products(factor, rows[chunk])
+        _native.softmax_gradients(_numbers(weights), rounded, normalisers, gradient, torch.get_num_threads())
+        of_queries += weights @ rows[chunk].to(factor.dtype)
+        if rounded:
+            of_rows[chunk] = weights.T @ factor
+        else:
+            torch.mm(weights.T, factor, out=of_rows[chunk])
+    of_rows.index_add_(0, targets, queries * -gradient.unsqueeze(1))
+    return of_queries, of_rows
+
+
+@cross_entropy_gradients.register_fake
+def _(
+    gradient: Tensor,
+    queries: Tensor,
+    rows: Tensor,
+    targets: Tensor,
+    normalisers: Tensor,
+    kept: Tensor,
+    rounded: bool,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(queries), torch.empty_like(rows)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    queries, rows, targets, ctx.rounded = inputs
+    _, normalisers, kept = output
+    ctx.mark_non_differentiable(normalisers, kept)
+    ctx.save_for_backward(queries, rows, targets, normalisers, kept)
+
+
+def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    found = cross_entropy_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.rounded)
+    return *found, None, None
+
+
+cross_entropies.register_autograd(_backward, setup_context=_keep)
+
+
+def _columns_at_once(queries: int) -> int:
+    return max(1, LOGITS_AT_ONCE // max(1, queries))
 
 
 def _chunks(queries: int, rows: int) -> Iterator[slice]:
-    step = max(1, LOGITS_AT_ONCE // max(1, queries))
+    step = _columns_at_once(queries)
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
@@ -99,6 +149,6 @@ def _products(factor: Tensor, rows: Tensor) -> Tensor:
     return factor @ rows.to(factor.dtype).T
 
 
-def _halves(logits: Tensor) -> Tensor:
+def _numbers(logits: Tensor) -> Tensor:
     """Returns logits as numbers that arrays know: bfloat16 as the integers of its bits."""
     return logits.view(torch.int16) if logits.dtype == torch.bfloat16 else logits

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine.kernels import cross_entropy, log_softmax
-from graphkit.engine.kernels.log_softmax import reference
+from graphkit.engine.kernels.log_softmax import cross_entropies, cross_entropy_gradients, reference
 
 
 @pytest.fixture(autouse=True, params=_native.kernel_paths())
@@ -117,3 +117,24 @@ def test_no_bit_depends_on_the_number_of_threads() -> None:
     assert all(torch.equal(one, other) for other in found[1:] for one, other in zip(found[0], other, strict=True))
     torch.testing.assert_close(found[0][2].sum(dim=1), torch.ones(64))
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("at_once", [2**26, 40])
+def test_the_custom_operations_pass_torch_s_own_checks(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(log_softmax, "LOGITS_AT_ONCE", at_once)
+    q, e, targets, gradient = inputs(4, 30, 8)
+    tests = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(cross_entropies, (q.requires_grad_(), e, targets, False), test_utils=tests)
+    plain = q.detach()
+    _, normalisers, kept = cross_entropies(plain, e, targets, False)
+    torch.library.opcheck(
+        cross_entropy_gradients, (gradient, plain, e, targets, normalisers, kept, False), test_utils=tests
+    )
+
+
+def test_gradients_are_taken_once() -> None:
+    q, e, targets, _ = inputs(4, 30, 8)
+    loss = cross_entropy(q.requires_grad_(), e, targets).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
