@@ -118,3 +118,29 @@ class IdResolver:
 def gather_rows(table: Tensor, ids: Tensor, places: Tensor | None, to: Tensor, threads: int) -> None: ...
 def softmax_sums(logits: Tensor, halves: bool, most: Tensor, totals: Tensor, threads: int) -> None: ...
 def softmax_gradients(logits: Tensor, halves: bool, log_totals: Tensor, weights: Tensor, threads: int) -> None: ...
+def count_scores(
+    candidates: Tensor,
+    answers: Tensor,
+    offsets: Tensor,
+    known: Tensor,
+    known_offsets: Tensor,
+    first: int,
+    counts: Tensor,
+    wrong: Tensor,
+    threads: int,
+) -> None: ...
+def count_pairs(
+    kind: int,
+    queries: Tensor,
+    rows: Tensor,
+    inside: float,
+    offset: float,
+    answers: Tensor,
+    offsets: Tensor,
+    known: Tensor,
+    known_offsets: Tensor,
+    first: int,
+    counts: Tensor,
+    wrong: Tensor,
+    threads: int,
+) -> None: ...

@@ -13,6 +13,7 @@
 #include "engine/id_resolver.hpp"
 #include "engine/log_softmax.hpp"
 #include "engine/pair_scores.hpp"
+#include "engine/rank_counts.hpp"
 #include "machine/buffers.hpp"
 
 namespace nb = nanobind;
@@ -42,6 +43,18 @@ template <class Pairs>  // the scores or the gradient of each
 OwnPairs own_pairs(const In<std::int32_t, -1>& order, const In<std::int64_t, -1>& offsets, const Pairs& pairs) {
     return {reinterpret_cast<const std::uint32_t*>(order.data()), offsets.data(),
             static_cast<std::uint32_t>(pairs.shape(1))};
+}
+
+RankInput rank_input(const In<float, -1>& scores, const In<std::int64_t, -1>& offsets,
+                     const In<std::int64_t, -1>& known, const In<std::int64_t, -1>& known_offsets, std::int64_t first,
+                     const Out<std::int64_t, 2, -1>& counts) {
+    return {scores.data(),
+            offsets.data(),
+            known.data(),
+            known_offsets.data(),
+            first,
+            counts.data(),
+            counts.data() + counts.shape(1)};
 }
 
 std::int64_t group(const In<std::int64_t, -1>& places, const Out<std::int32_t, -1>& order,
@@ -178,6 +191,31 @@ void bind_engine(nb::module_& m) {
         },
         nb::arg("kind"), nb::arg("queries"), nb::arg("rows"), nb::arg("inside"), nb::arg("weights"),
         nb::arg("of_queries"), nb::arg("of_rows"), nb::arg("threads"));
+    m.def(
+        "count_scores",
+        [](const Matrix& candidates, const In<float, -1>& answers, const In<std::int64_t, -1>& offsets,
+           const In<std::int64_t, -1>& known, const In<std::int64_t, -1>& known_offsets, std::int64_t first,
+           const Out<std::int64_t, 2, -1>& counts, const Out<bool, -1>& wrong, unsigned threads) {
+            const RankInput input = rank_input(answers, offsets, known, known_offsets, first, counts);
+            const nb::gil_scoped_release release;
+            count_scores(candidates.data(), candidates.shape(0), candidates.shape(1), input, wrong.data(), threads);
+        },
+        nb::arg("candidates"), nb::arg("answers"), nb::arg("offsets"), nb::arg("known"), nb::arg("known_offsets"),
+        nb::arg("first"), nb::arg("counts"), nb::arg("wrong"), nb::arg("threads"));
+    m.def(
+        "count_pairs",
+        [](int kind, const Matrix& queries, const Matrix& rows, float inside, float offset,
+           const In<float, -1>& answers, const In<std::int64_t, -1>& offsets, const In<std::int64_t, -1>& known,
+           const In<std::int64_t, -1>& known_offsets, std::int64_t first, const Out<std::int64_t, 2, -1>& counts,
+           const Out<bool, -1>& wrong, unsigned threads) {
+            const PairInput pairs = pair_input(kind, queries, rows, inside);
+            const RankInput input = rank_input(answers, offsets, known, known_offsets, first, counts);
+            const nb::gil_scoped_release release;
+            count_pairs(pairs, offset, input, wrong.data(), threads);
+        },
+        nb::arg("kind"), nb::arg("queries"), nb::arg("rows"), nb::arg("inside"), nb::arg("offset"), nb::arg("answers"),
+        nb::arg("offsets"), nb::arg("known"), nb::arg("known_offsets"), nb::arg("first"), nb::arg("counts"),
+        nb::arg("wrong"), nb::arg("threads"));
 }
 
 }  // namespace graphkit

@@ -7,6 +7,7 @@ there is no competitor, and the rank is 1.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,25 +16,61 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graphkit.engine.kernels import Answers, PairDistance, count_pairs, count_scores
 from graphkit.errors import GraphkitError
 from graphkit.queries import AnswerSets
 
 Ids = NDArray[np.int64]
-Floats = NDArray[np.floating]
 
 #: Scores held at once: a block of queries times a chunk of entities. Those of 32 MiB and more go back to the system as
 #: soon as they are freed; glibc keeps smaller ones, whose fragments added up to a GiB over 20,000 queries.
 SCORES_AT_ONCE = 16 * 2**20
 
 #: Queries that share a pass over the entities of a large graph, enough for a matrix product at full speed.
-QUERIES_AT_ONCE = 128
+QUERIES_AT_ONCE = 512
 
-#: Answers of a query up to which a comparison with all scores for each is faster than sorting the scores (14,505
-#: entities on one core of a Xeon: 7 µs an answer, 250 µs to sort).
-_FEW_ANSWERS = 32
+#: Queries of a block that make it worth to hold the scores of all entities, which are then computed once, not twice.
+_QUERIES_OF_ONE_PASS = 128
+
+#: Queries that share a pass over the entities where no scores are held.
+_QUERIES_OF_PAIRS = 2048
+
+#: Pairs of a query and an answer whose vectors are held at once.
+_PAIRS_AT_ONCE = 8192
+
+#: Products are taken of whole tiles of so many entities. Matrix libraries may sum columns beyond in another order, and
+#: entities of equal rows would then differ in the last bit (seen for up to 7 queries and 3 columns).
+TILE = 64
 
 #: Scores int64[Q] queries against entities start to stop: float[Q, stop - start].
 Scorer = Callable[[Tensor, int, int], Tensor]
+
+
+class PairScorer(ABC):
+    """A scorer whose scores are a constant minus distances of pairs: they are counted as they arise, never stored.
+
+    Attributes:
+        distance: what the scores are.
+    """
+
+    distance: PairDistance
+
+    @abstractmethod
+    def vectors(self, queries: Tensor) -> Tensor:
+        """Returns float32[Q, W] for int64[Q] queries."""
+
+    @abstractmethod
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Returns float32[stop - start, D]: entities `start` to `stop`, to be read."""
+
+    @abstractmethod
+    def gather(self, entities: Tensor) -> Tensor:
+        """Returns float32[U, D] for int64[U] entities."""
+
+    def __call__(self, queries: Tensor, start: int, stop: int) -> Tensor:
+        """Returns float32[Q, stop - start]: the scores, for those who want to hold them."""
+        with torch.inference_mode():
+            return self.distance.scores(self.vectors(queries), self.rows(start, stop))
 
 
 @dataclass(frozen=True)
@@ -64,7 +101,8 @@ def filtered_ranks(
 
     Memory is bounded by `scores_at_once` whatever the number of entities. When the entities of a block of queries do
     not fit into one chunk they are scored twice: once for the answers, once to count; both passes score the same
-    chunks, so that an answer never differs from itself.
+    chunks, so that an answer never differs from itself. Scores of a `PairScorer` are neither held nor computed twice,
+    since a pair has the same score, bit for bit, wherever it stands.
 
     Args:
         scorer: scores queries 0 to Q-1 against a range of entities.
@@ -81,98 +119,139 @@ def filtered_ranks(
     """
     if len(ranked) != len(known):
         raise GraphkitError(f"{len(ranked)} sets of answers to rank were given, and {len(known)} of known answers")
-    chunk = min(num_entities, max(1, scores_at_once // queries_at_once))
-    per_block = max(1, scores_at_once // chunk)
-    counts = np.zeros((2, len(ranked.values)), dtype=np.int64)
+    if isinstance(scorer, PairScorer):
+        per_block = min(_QUERIES_OF_PAIRS, scores_at_once)
+        chunk = min(num_entities, scores_at_once // per_block)
+    else:
+        whole = num_entities * min(queries_at_once, _QUERIES_OF_ONE_PASS) <= scores_at_once
+        chunk = num_entities if whole else max(1, scores_at_once // queries_at_once)
+        per_block = max(1, scores_at_once // chunk)
+    counts = torch.zeros(2, len(ranked.values), dtype=torch.int64)
     for start in range(0, len(ranked), per_block):
-        stop = min(start + per_block, len(ranked))
-        scores = Chunks(scorer, start, stop, num_entities, chunk, describe)
-        counts[:, ranked.offsets[start] : ranked.offsets[stop]] = _rank_block(scores, ranked, known)
-    better, equal = torch.from_numpy(counts)
+        block = _Block(start, min(start + per_block, len(ranked)), num_entities, chunk, describe, ranked, known)
+        found = block.count_pairs(scorer) if isinstance(scorer, PairScorer) else block.count_scores(scorer)
+        counts[:, ranked.offsets[block.start] : ranked.offsets[block.stop]] = found
+    better, equal = counts
     query, _ = ranked.block(0, len(ranked))
     return Ranks(1 + better + equal.double() / 2, 1 + better, 1 + better + equal, torch.from_numpy(query))
 
 
-def _rank_block(chunks: Chunks, ranked: AnswerSets, known: AnswerSets) -> tuple[Ids, Ids]:
-    """Returns better and equal counts of the answers of a block of queries."""
-    start, stop, num_entities = chunks.start, chunks.stop, chunks.num_entities
-    query, entity = ranked.block(start, stop)
-    own = np.empty(len(entity))
-    order = _ByEntity(entity)
-    for first, scores in chunks:
-        places = order.within(first, scores.shape[1])
-        own[places] = scores[query[places], entity[places] - first]
-    better, equal = np.zeros(len(entity), dtype=np.int64), np.zeros(len(entity), dtype=np.int64)
-    ends = ranked.offsets[start : stop + 1] - ranked.offsets[start]
-    for first, scores in chunks:
-        for i in np.flatnonzero(np.diff(ends)).tolist():
-            row, some = scores[i].copy(), slice(ends[i], ends[i + 1])
-            out = known[start + i]
-            row[out[slice(*np.searchsorted(out, [first, first + len(row)]))] - first] = -np.inf
-            above, level = _count(row, own[some].astype(row.dtype))
-            better[some] += above
-            equal[some] += level
-    # Known answers now lie below all others, but level with an answer whose own score is -inf.
-    equal -= np.where(np.isneginf(own), known.sizes[start:stop][query], 0)
-    known_query, known_entity = known.block(start, stop)
-    itself = ~np.isin(query * num_entities + entity, known_query * num_entities + known_entity)
-    return better, equal - itself
-
-
-def _count(row: Floats, own: Floats) -> tuple[Ids, Ids]:
-    """Returns how many of the scores in `row` are above, and how many level with, each of a query's answers."""
-    if len(own) > _FEW_ANSWERS:
-        ascending = np.sort(row)
-        up_to = np.searchsorted(ascending, own, side="right")
-        return len(row) - up_to, up_to - np.searchsorted(ascending, own, side="left")
-    above = [np.count_nonzero(row > score) for score in own]
-    level = [np.count_nonzero(row == score) for score in own]
-    return np.array(above, dtype=np.int64), np.array(level, dtype=np.int64)
-
-
-class Chunks:
-    """The scores of queries `start` to `stop`, chunk by chunk; a single chunk is scored once and kept.
-
-    Iteration gives the first entity of each chunk and float[stop - start, entities of the chunk].
+class _Block:
+    """Queries `start` to `stop`, whose answers are ranked in one pass over the entities, chunk by chunk.
 
     Args:
-        scorer: scores queries against a range of entities.
         start: the first query.
         stop: the query after the last one.
         num_entities: N.
         chunk: entities that are scored together.
         describe: names a query in errors.
-
-    Raises:
-        GraphkitError: a score is NaN.
+        ranked: the answers to rank, of all queries.
+        known: entities that are filtered out, of all queries.
     """
 
     def __init__(
-        self, scorer: Scorer, start: int, stop: int, num_entities: int, chunk: int, describe: Callable[[int], str]
+        self,
+        start: int,
+        stop: int,
+        num_entities: int,
+        chunk: int,
+        describe: Callable[[int], str],
+        ranked: AnswerSets,
+        known: AnswerSets,
     ) -> None:
-        self.scorer, self.start, self.stop = scorer, start, stop
+        self.start, self.stop = start, stop
         self.num_entities, self.chunk, self.describe = num_entities, chunk, describe
-        self.single: Floats | None = None
+        self.query, self.entity = ranked.block(start, stop)
+        self.offsets = ranked.offsets[start : stop + 1] - ranked.offsets[start]
+        known_query, self.known = known.block(start, stop)
+        self.known_offsets = known.offsets[start : stop + 1] - known.offsets[start]
+        itself = np.isin(self.query * num_entities + self.entity, known_query * num_entities + self.known, invert=True)
+        #: int64[A], 1 for an answer that is not known: it is level with itself
+        self.itself = torch.from_numpy(itself.astype(np.int64))
 
-    def __iter__(self) -> Iterator[tuple[int, Floats]]:
-        for first in range(0, self.num_entities, self.chunk):
-            scores = self._scored(first) if self.single is None else self.single
-            if self.chunk >= self.num_entities:
-                self.single = scores
-            yield first, scores
-
-    def _scored(self, first: int) -> Floats:
-        last = min(first + self.chunk, self.num_entities)
-        scores = self.scorer(torch.arange(self.start, self.stop), first, last)
-        wrong = torch.isnan(scores)
-        if wrong.any():
-            query = self.describe(self.start + int(wrong.any(dim=1).nonzero()[0]))
-            raise GraphkitError(
-                f"the score of {query} is not a number; the model has diverged: train again with a lower lr"
+    def count_pairs(self, scorer: PairScorer) -> Tensor:
+        """Returns int64[2, A]: better and equal counts of the answers."""
+        with torch.inference_mode():
+            vectors = scorer.vectors(torch.arange(self.start, self.stop))
+            own = torch.empty(len(self.entity))
+            for begin in range(0, len(self.entity), _PAIRS_AT_ONCE):
+                some = slice(begin, begin + _PAIRS_AT_ONCE)
+                rows = scorer.gather(torch.from_numpy(self.entity[some]))
+                alone = torch.arange(len(rows)).unsqueeze(1)
+                own[some] = scorer.distance.scores(vectors[self.query[some]], rows, alone).squeeze(1)
+            ranges = (
+                (first, min(first + self.chunk, self.num_entities)) for first in range(0, self.num_entities, self.chunk)
             )
-        # numpy knows no bfloat16; float32 holds every half exactly.
-        found: Floats = scores.to(torch.promote_types(scores.dtype, torch.float32)).numpy()
+            return self._count(
+                own,
+                lambda answers: (
+                    count_pairs(scorer.distance, vectors, scorer.rows(first, last), answers, first=first)
+                    for first, last in ranges
+                ),
+            )
+
+    def count_scores(self, scorer: Scorer) -> Tensor:
+        """Returns int64[2, A]: better and equal counts of the answers."""
+        chunks = _Chunks(scorer, self.start, self.stop, self.num_entities, self.chunk)
+        own: Tensor | None = None
+        order = _ByEntity(self.entity)
+        for first, scores in chunks:
+            if own is None:
+                own = scores.new_empty(len(self.entity))
+            places = order.within(first, scores.shape[1])
+            own[places] = scores[self.query[places], self.entity[places] - first]
+        if own is None:
+            return torch.zeros(2, len(self.entity), dtype=torch.int64)
+        return self._count(
+            own, lambda answers: (count_scores(scores, answers, first=first) for first, scores in chunks)
+        )
+
+    def _count(self, own: Tensor, count: Callable[[Answers], Iterator[tuple[Tensor, Tensor]]]) -> Tensor:
+        """Adds up what `count` says, chunk by chunk, of answers with scores `own`."""
+        order = torch.from_numpy(np.lexsort((own.numpy(), self.query)))
+        parts = (self.offsets, self.known, self.known_offsets)
+        answers = Answers(own[order], *(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+        ascending = torch.zeros(2, len(own), dtype=torch.int64)
+        for counts, wrong in count(answers):
+            if wrong.any():
+                query = self.describe(self.start + int(wrong.nonzero()[0]))
+                raise GraphkitError(
+                    f"the score of {query} is not a number; the model has diverged: train again with a lower lr"
+                )
+            ascending += counts
+        found = torch.empty_like(ascending)
+        found[:, order] = ascending
+        found[1] -= self.itself
         return found
+
+
+class _Chunks:
+    """The scores of queries `start` to `stop`, chunk by chunk; those of a single chunk are computed once and kept.
+
+    Iteration gives the first entity of each chunk and float[stop - start, entities of the chunk]. A single chunk is
+    given in two parts if it ends within a tile: scorers would have to copy them into one.
+    """
+
+    def __init__(self, scorer: Scorer, start: int, stop: int, num_entities: int, chunk: int) -> None:
+        self.scorer, self.queries = scorer, torch.arange(start, stop)
+        self.num_entities, self.chunk = num_entities, chunk
+        self.kept: list[tuple[int, Tensor]] | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        if self.chunk < self.num_entities:
+            for first in range(0, self.num_entities, self.chunk):
+                yield first, self._scored(first, min(first + self.chunk, self.num_entities))
+            return
+        if self.kept is None:
+            whole = self.num_entities - self.num_entities % TILE
+            parts = [(first, last) for first, last in ((0, whole), (whole, self.num_entities)) if first < last]
+            self.kept = [(first, self._scored(first, last)) for first, last in parts]
+        yield from self.kept
+
+    def _scored(self, first: int, last: int) -> Tensor:
+        scores = self.scorer(self.queries, first, last)
+        # float32 holds every half exactly, and is what is counted fast.
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 class _ByEntity:

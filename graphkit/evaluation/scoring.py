@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphkit.engine import EmbeddingTable
-from graphkit.evaluation.ranking import QUERIES_AT_ONCE, Scorer
+from graphkit.engine.kernels import PairDistance
+from graphkit.evaluation.ranking import QUERIES_AT_ONCE, TILE, PairScorer, Scorer
 from graphkit.models import Embedded, Model
 from graphkit.queries import Structure
 
@@ -20,10 +21,6 @@ STREAMED_QUERIES_AT_ONCE = 2048
 
 #: Rows that are encoded at once on the way to what is kept, which bounds what the model holds meanwhile.
 _ROWS_AT_ONCE = 8192
-
-#: Products are taken of whole tiles of so many candidates. Matrix libraries may sum columns beyond in another order,
-#: and entities of equal rows would then differ in the last bit (seen for up to 7 queries and 3 columns).
-_TILE = 64
 
 
 class Candidates:
@@ -48,6 +45,13 @@ class Candidates:
         if self._kept is not None:
             return self._kept[start:stop]
         return self._encode(start, stop)
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """Returns float32[U, C]: entities int64[U] `ids`."""
+        if self._kept is not None:
+            return self._kept[ids]
+        with torch.inference_mode():
+            return self.model.candidates(self.model.encode(self.table.gather(ids)))
 
     @property
     def queries_at_once(self) -> int:
@@ -94,34 +98,80 @@ def query_scorer(
     Raises:
         GraphkitError: the model cannot embed the structure.
     """
-    model.require(structure)
-    ids = torch.from_numpy(rows)
-    anchors, relations = (ids[:, list(structure.columns(kind))] for kind in ("anchor", "relation"))
+    queries = _Queries(model, table, structure, rows)
     entities = Candidates(model, table) if candidates is None else candidates
+    distance = model.pair_distance()
+    # The twins of other dtypes would hold [Q, n, D].
+    native = entities.slice(0, 1).dtype == torch.float32
+    # The best of several vectors is taken of scores that are held.
+    if distance is not None and native and len(structure.disjuncts) == 1:
+        return _DistanceScorer(distance, queries, entities)
+    return _ProductScorer(queries, entities)
 
-    # Ranking asks for the same queries chunk after chunk.
-    last: tuple[Tensor, Embedded] | None = None
 
-    def embedded(numbers: Tensor) -> Embedded:
-        nonlocal last
-        if last is None or not torch.equal(last[0], numbers):
-            some = anchors[numbers]
-            encoded = model.encode(table.gather(some.flatten())).reshape(*some.shape, -1)
-            last = numbers, model.embed(structure, encoded, relations[numbers])
-        return last[1]
+class _Queries:
+    """Queries of one structure as vectors of a model.
 
-    def score(numbers: Tensor, start: int, stop: int) -> Tensor:
+    Args:
+        model: a trained model.
+        table: its entity rows.
+        structure: of all queries.
+        rows: int64[Q, structure.width].
+
+    Raises:
+        GraphkitError: the model cannot embed the structure.
+    """
+
+    def __init__(self, model: Model, table: EmbeddingTable, structure: Structure, rows: NDArray[np.int64]) -> None:
+        model.require(structure)
+        self.model, self.table, self.structure = model, table, structure
+        ids = torch.from_numpy(rows)
+        self.anchors, self.relations = (ids[:, list(structure.columns(kind))] for kind in ("anchor", "relation"))
+        # Ranking asks for the same queries chunk after chunk.
+        self._last: tuple[Tensor, Embedded] | None = None
+
+    def embedded(self, numbers: Tensor) -> Embedded:
+        """Returns queries int64[Q] `numbers`."""
+        if self._last is None or not torch.equal(self._last[0], numbers):
+            some = self.anchors[numbers]
+            encoded = self.model.encode(self.table.gather(some.flatten())).reshape(*some.shape, -1)
+            self._last = numbers, self.model.embed(self.structure, encoded, self.relations[numbers])
+        return self._last[1]
+
+
+class _ProductScorer:
+    """Scores that the model computes for all pairs at once, in whole tiles; see `TILE`."""
+
+    def __init__(self, queries: _Queries, candidates: Candidates) -> None:
+        self.queries, self.candidates = queries, candidates
+
+    def __call__(self, numbers: Tensor, start: int, stop: int) -> Tensor:
+        model = self.candidates.model
         with torch.inference_mode():
-            asked, rest = embedded(numbers), (stop - start) % _TILE
+            asked, rest = self.queries.embedded(numbers), (stop - start) % TILE
             parts = []
             if stop - start > rest:
-                parts.append(model.logits(asked, entities.slice(start, stop - rest)))
+                parts.append(model.logits(asked, self.candidates.slice(start, stop - rest)))
             if rest:
-                tile = entities.slice(max(0, stop - _TILE), stop)
+                tile = self.candidates.slice(max(0, stop - TILE), stop)
                 size = len(tile)
-                if size < _TILE:
-                    tile = torch.cat([tile, tile[:1].expand(_TILE - size, -1)])
+                if size < TILE:
+                    tile = torch.cat([tile, tile[:1].expand(TILE - size, -1)])
                 parts.append(model.logits(asked, tile)[:, size - rest : size])
             return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    return score
+
+class _DistanceScorer(PairScorer):
+    """Scores of a model that are distances of pairs; see `Model.pair_distance`."""
+
+    def __init__(self, distance: PairDistance, queries: _Queries, candidates: Candidates) -> None:
+        self.distance, self.queries, self.candidates = distance, queries, candidates
+
+    def vectors(self, queries: Tensor) -> Tensor:
+        return self.queries.embedded(queries).vectors
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        return self.candidates.slice(start, stop)
+
+    def gather(self, entities: Tensor) -> Tensor:
+        return self.candidates.gather(entities)

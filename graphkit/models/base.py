@@ -23,6 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from graphkit.engine.kernels import PairDistance
 from graphkit.errors import GraphkitError
 from graphkit.models.embedding import Asked, Embedded, embed_by_level
 from graphkit.queries import Intersection, Negation, Structure
@@ -104,6 +105,14 @@ class Model(nn.Module, ABC):
         Returns:
             float32[V, N] or [V, K].
         """
+
+    def pair_distance(self) -> PairDistance | None:
+        """Returns what `score` is, where that is a constant minus the distance of each pair; None for other scores.
+
+        Evaluation then counts scores as they arise, without a matrix [V, N]. ``pair_distance().scores(...)`` and
+        ``score(...)`` are equal bit for bit. A subclass with another `score` says here what it is.
+        """
+        return None
 
     def encode(self, rows: Tensor) -> Tensor:
         """Turns table rows [U, dim] into entities [U, D]: the rows themselves, unless a model computes on them."""

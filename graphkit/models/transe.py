@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import pair_scores
+from graphkit.engine.kernels import PairDistance
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, scale_of_margin
 
@@ -47,5 +47,9 @@ class TransE(Model):
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
         return x + self.turn_inverses(self.relation_parameters(relations), relations)
 
+    def pair_distance(self) -> PairDistance | None:  # noqa: D102
+        return PairDistance("l1" if self.norm == 1 else "l2", self.margin)
+
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.margin - pair_scores("l1" if self.norm == 1 else "l2", queries, candidates, places)
+        kind = "l1" if self.norm == 1 else "l2"
+        return PairDistance(kind, self.margin).scores(queries, candidates, places)

@@ -33,6 +33,17 @@ struct OwnPairs {
     std::uint32_t per_query;
 };
 
+// Answers of one query, and what is counted for each.
+struct Answers {
+    const float* scores;  // [count], ascending
+    std::size_t count;
+    const std::int64_t* known;  // [num_known] entities that are no candidates, ascending
+    std::size_t num_known;
+    std::int64_t* above;    // [count], added to
+    std::int64_t* level;    // [count], added to
+    std::int64_t* buckets;  // [2 * count + 1], added to instead where there are many answers; see rank_counts.cpp
+};
+
 struct Kernels {
     std::size_t lanes;
     // Fills scores[p] for all pairs of rows `begin` to `end`.
@@ -51,6 +62,12 @@ struct Kernels {
     // A row of engine/log_softmax.hpp.
     void (*softmax_sums)(const void* logits, bool halves, std::size_t count, float& most, float& total);
     void (*softmax_gradients)(void* logits, bool halves, std::size_t count, float log_total, float weight);
+    // Count scores [num_queries, width] of entities from `first` on, or those of all pairs, for the answers of queries
+    // `begin` to `end`, and fill their `wrong`; see engine/rank_counts.hpp.
+    void (*count_scores)(const float* scores, std::size_t width, std::int64_t first, const Answers* answers,
+                         std::size_t begin, std::size_t end, bool* wrong);
+    void (*count_pairs)(const PairInput&, float offset, std::int64_t first, const Answers* answers, std::size_t begin,
+                        std::size_t end, bool* wrong);
 };
 
 // The widest instruction set that this processor and this build have, or what `choose_kernels` said.

@@ -99,6 +99,36 @@ GRAPHKIT_INLINE Vec inverse_sqrt(Vec v) {
 #endif
 }
 
+// from[places[i]] in lane i.
+GRAPHKIT_INLINE Vec gather(const float* from, Bits places) {
+#if defined(__AVX512F__)
+    // Not the form without a mask: gcc warns that what it fills is uninitialized.
+    return (Vec)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xFFFF, (__m512i)places, from, 4);
+#elif defined(__AVX2__)
+    return (Vec)_mm256_i32gather_ps(from, (__m256i)places, 4);
+#else
+    Vec v;
+    for (std::size_t i = 0; i < kLanes; ++i) v[i] = from[places[i]];
+    return v;
+#endif
+}
+
+// Whether a lane is not 0.
+GRAPHKIT_INLINE bool any(Bits v) {
+    std::uint64_t words[kLanes / 2];
+    std::memcpy(words, &v, sizeof v);
+    std::uint64_t found = 0;
+    for (std::size_t i = 0; i < kLanes / 2; ++i) found |= words[i];
+    return found != 0;
+}
+
+// The sum of the lanes.
+GRAPHKIT_INLINE std::int64_t total(Bits v) {
+    std::int64_t found = 0;
+    for (std::size_t i = 0; i < kLanes; ++i) found += v[i];
+    return found;
+}
+
 // The lanes added up, always in the same order.
 GRAPHKIT_INLINE float sum(Vec v) {
     float lanes[kLanes];

@@ -3,5 +3,15 @@
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.log_softmax import cross_entropy
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
+from graphkit.engine.kernels.rank_counts import Answers, PairDistance, count_pairs, count_scores
 
-__all__ = ["Kind", "cross_entropy", "l2_distances", "pair_scores"]
+__all__ = [
+    "Answers",
+    "Kind",
+    "PairDistance",
+    "count_pairs",
+    "count_scores",
+    "cross_entropy",
+    "l2_distances",
+    "pair_scores",
+]

@@ -4,6 +4,8 @@
 // Kernels use the vectors above.
 #include "engine/paths/log_softmax.hpp"
 #include "engine/paths/pair_scores.hpp"
+// Counts score pairs.
+#include "engine/paths/rank_counts.hpp"
 
 namespace graphkit::GRAPHKIT_PATH {
 
@@ -18,6 +20,8 @@ const Kernels* table() {
         .shared_gradients = shared_gradients,
         .softmax_sums = softmax_sums,
         .softmax_gradients = softmax_gradients,
+        .count_scores = count_scores,
+        .count_pairs = count_pairs,
     };
     return &kernels;
 }
