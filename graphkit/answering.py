@@ -14,7 +14,7 @@ from torch import Tensor
 from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import Candidates, query_scorer
-from graphkit.evaluation.ranking import Chunks
+from graphkit.evaluation.ranking import not_a_number
 from graphkit.graph import SPLITS, KnowledgeGraph
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, Query, answers, parse
@@ -114,5 +114,11 @@ def _scores(trained: Answering, query: Query) -> Tensor:
     # For one query, encoded entities need not be kept.
     candidates = Candidates(trained.model, trained.table, kept_bytes=0)
     scorer = query_scorer(trained.model, trained.table, query.structure, rows, candidates=candidates)
-    chunks = Chunks(scorer, 0, 1, trained.graph.num_entities, _ENTITIES_AT_ONCE, lambda _: "this question")
-    return torch.from_numpy(np.concatenate([scores[0] for _, scores in chunks]))
+    parts = []
+    for first in range(0, trained.graph.num_entities, _ENTITIES_AT_ONCE):
+        last = min(first + _ENTITIES_AT_ONCE, trained.graph.num_entities)
+        scores = scorer(torch.zeros(1, dtype=torch.int64), first, last)[0]
+        if scores.isnan().any():
+            raise not_a_number("this question")
+        parts.append(scores.to(torch.promote_types(scores.dtype, torch.float32)))
+    return torch.cat(parts)

@@ -136,6 +136,11 @@ def filtered_ranks(
     return Ranks(1 + better + equal.double() / 2, 1 + better, 1 + better + equal, torch.from_numpy(query))
 
 
+def not_a_number(query: str) -> GraphkitError:
+    """Returns the error of a query, as described, of which a score is NaN."""
+    return GraphkitError(f"the score of {query} is not a number; the model has diverged: train again with a lower lr")
+
+
 class _Block:
     """Queries `start` to `stop`, whose answers are ranked in one pass over the entities, chunk by chunk.
 
@@ -214,10 +219,7 @@ class _Block:
         ascending = torch.zeros(2, len(own), dtype=torch.int64)
         for counts, wrong in count(answers):
             if wrong.any():
-                query = self.describe(self.start + int(wrong.nonzero()[0]))
-                raise GraphkitError(
-                    f"the score of {query} is not a number; the model has diverged: train again with a lower lr"
-                )
+                raise not_a_number(self.describe(self.start + int(wrong.nonzero()[0])))
             ascending += counts
         found = torch.empty_like(ascending)
         found[:, order] = ascending

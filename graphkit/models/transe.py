@@ -48,8 +48,11 @@ class TransE(Model):
         return x + self.turn_inverses(self.relation_parameters(relations), relations)
 
     def pair_distance(self) -> PairDistance | None:  # noqa: D102
-        return PairDistance("l1" if self.norm == 1 else "l2", self.margin)
+        return self._distance
 
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
-        kind = "l1" if self.norm == 1 else "l2"
-        return PairDistance(kind, self.margin).scores(queries, candidates, places)
+        return self._distance.scores(queries, candidates, places)
+
+    @property
+    def _distance(self) -> PairDistance:
+        return PairDistance("l1" if self.norm == 1 else "l2", self.margin)
