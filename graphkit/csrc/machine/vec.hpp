@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -129,6 +130,21 @@ GRAPHKIT_INLINE std::int64_t total(Bits v) {
     return found;
 }
 
+// Twice the square root, to some 2 units in the last place; infinity becomes NaN on some paths.
+GRAPHKIT_INLINE Vec twice_sqrt(Vec v) {
+#if defined(__AVX512F__)
+    // The estimate has 14 bits, and a step of Newton's method for the root itself 27: five operations, of which the
+    // root that the processor has would take the time of nine.
+    const Vec estimate =
+        (Vec)_mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ), (__m512)v);
+    const Vec root = v * estimate;
+    return fma((Vec)_mm512_fnmadd_ps((__m512)root, (__m512)root, (__m512)v), estimate, root + root);
+#else
+    const Vec root = sqrt(v);
+    return root + root;
+#endif
+}
+
 // The lanes added up, always in the same order.
 GRAPHKIT_INLINE float sum(Vec v) {
     float lanes[kLanes];
@@ -136,6 +152,47 @@ GRAPHKIT_INLINE float sum(Vec v) {
     for (std::size_t half = kLanes / 2; half > 0; half /= 2)
         for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     return lanes[0];
+}
+
+// Chosen[lane] of the lanes of `a`, followed by those of `b`.
+template <std::size_t... Chosen>
+GRAPHKIT_INLINE Vec pick(Vec a, Vec b) {
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, Chosen...);
+#else
+    return __builtin_shuffle(a, b, Bits{Chosen...});
+#endif
+}
+
+// Adds lane i + Half to lane i within each 2 * Half lanes of `a` and then `b`, which leaves Half lanes of each.
+template <std::size_t Half, std::size_t... Lane>
+GRAPHKIT_INLINE Vec fold(Vec a, Vec b, std::index_sequence<Lane...>) {
+    return pick<(Lane / Half * 2 * Half + Lane % Half)...>(a, b) +
+           pick<(Lane / Half * 2 * Half + Half + Lane % Half)...>(a, b);
+}
+
+template <std::size_t Half>
+GRAPHKIT_INLINE void fold_all(Vec* v) {
+    if constexpr (Half > 0) {
+        for (std::size_t i = 0; i < Half; ++i)
+            v[i] = fold<Half>(v[2 * i], v[2 * i + 1], std::make_index_sequence<kLanes>());
+        fold_all<Half / 2>(v);
+    }
+}
+
+// The sum of each vector, added up as `sum` does it, by some three operations a vector where there are enough.
+template <std::size_t Count>
+GRAPHKIT_INLINE void sum_each(const Vec* from, float* to) {
+    if constexpr (Count % kLanes == 0) {
+        for (std::size_t first = 0; first < Count; first += kLanes) {
+            Vec v[kLanes];
+            for (std::size_t i = 0; i < kLanes; ++i) v[i] = from[first + i];
+            fold_all<kLanes / 2>(v);
+            store(to + first, v[0]);
+        }
+    } else {
+        for (std::size_t i = 0; i < Count; ++i) to[i] = sum(from[i]);
+    }
 }
 
 }  // namespace graphkit::GRAPHKIT_PATH

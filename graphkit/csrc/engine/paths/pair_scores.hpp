@@ -48,10 +48,9 @@ struct Rotate {
     static constexpr std::size_t kQueryParts = 2, kRowParts = 2;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
         const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
-        const Vec square = fma(real, real, imaginary * imaginary);
-        return fma(square, inverse_sqrt(square), sum);
+        return sum + twice_sqrt(fma(real, real, imaginary * imaginary));
     }
-    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE float finish(float sum) { return 0.5f * sum; }
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
         const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
         const Vec scaled = weight * inverse_sqrt(fma(real, real, imaginary * imaginary));
@@ -136,8 +135,9 @@ GRAPHKIT_INLINE void score_tile(const float* const* queries, const float* const*
             }
         }
     }
+    sum_each<Q * E>(&sums[0][0], &out[0][0]);
     for (std::size_t i = 0; i < Q; ++i)
-        for (std::size_t j = 0; j < E; ++j) out[i][j] = Kind::finish(sum(sums[i][j]));
+        for (std::size_t j = 0; j < E; ++j) out[i][j] = Kind::finish(out[i][j]);
 }
 
 // Tiles whose sums and rows stay in registers.
