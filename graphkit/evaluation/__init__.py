@@ -3,12 +3,14 @@
 from graphkit.evaluation.links import evaluate_links, rank_links
 from graphkit.evaluation.metrics import LinkMetrics, summarize
 from graphkit.evaluation.queries import QueryMetrics, StructureMetrics, evaluate_queries
-from graphkit.evaluation.ranking import Ranks, filtered_ranks
-from graphkit.evaluation.scoring import Candidates, query_scorer
+from graphkit.evaluation.ranking import PairScorer, Ranks, filtered_ranks
+from graphkit.evaluation.scoring import Candidates, Precision, query_scorer
 
 __all__ = [
     "Candidates",
     "LinkMetrics",
+    "PairScorer",
+    "Precision",
     "QueryMetrics",
     "Ranks",
     "StructureMetrics",

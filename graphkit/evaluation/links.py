@@ -13,7 +13,7 @@ from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.metrics import LinkMetrics
 from graphkit.evaluation.ranking import SCORES_AT_ONCE, Ranks, filtered_ranks
-from graphkit.evaluation.scoring import Candidates, query_scorer
+from graphkit.evaluation.scoring import Candidates, Precision, query_scorer
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
 from graphkit.models import Model
 from graphkit.queries import ONE_HOP, AnswerSets
@@ -29,6 +29,7 @@ def rank_links(
     *,
     filter_splits: Sequence[Split] = SPLITS,
     scores_at_once: int = SCORES_AT_ONCE,
+    precision: Precision = "fp32",
 ) -> tuple[Ranks, Tensor]:
     """Ranks the tail and the head of each triple.
 
@@ -39,6 +40,7 @@ def rank_links(
         triples: int64[M, 3] of (head, raw relation, tail).
         filter_splits: splits whose triples are no competitors.
         scores_at_once: bound on scores that are held.
+        precision: of the scores; see `query_scorer`.
 
     Returns:
         The ranks of all answers, and bool[A]: whether the answer is the head of its triple.
@@ -52,7 +54,7 @@ def rank_links(
     known = AnswerSets(*graph.answers(queries[:, 0], queries[:, 1], filter_splits))
     candidates = Candidates(model, table)
     ranks = filtered_ranks(
-        query_scorer(model, table, ONE_HOP, queries, candidates=candidates),
+        query_scorer(model, table, ONE_HOP, queries, candidates=candidates, precision=precision),
         graph.num_entities,
         ranked,
         known,
@@ -70,6 +72,7 @@ def evaluate_links(
     split: Split = "test",
     filter_splits: Sequence[Split] = SPLITS,
     limit: int | None = None,
+    precision: Precision = "fp32",
 ) -> LinkMetrics:
     """Evaluates a model on the triples of a split: filtered, both sides, ties at the mean rank.
 
@@ -80,9 +83,10 @@ def evaluate_links(
         split: the triples to rank, each once.
         filter_splits: splits whose triples are no competitors.
         limit: rank at most this many triples, a fixed random choice; all by default.
+        precision: of the scores; "bf16" is an approximation for models whose score is a plain matrix product.
 
     Raises:
-        GraphkitError: the split is empty, or a score is NaN.
+        GraphkitError: the split is empty, the model has no scores of that precision, or a score is NaN.
     """
     triples = graph.triples(split)
     if len(triples) == 0:
@@ -93,7 +97,7 @@ def evaluate_links(
     if limit is not None and limit < total:
         triples = triples[np.sort(np.random.default_rng(0).choice(total, size=limit, replace=False))]
     triples = np.unique(triples, axis=0)
-    ranks, is_head = rank_links(graph, model, table, triples, filter_splits=filter_splits)
+    ranks, is_head = rank_links(graph, model, table, triples, filter_splits=filter_splits, precision=precision)
     protocol: dict[str, object] = {
         "split": split,
         "triples": len(triples),
@@ -103,5 +107,6 @@ def evaluate_links(
         "ties": "mean rank",
         "candidates": "all entities",
         "entities": graph.num_entities,
+        "precision": precision,
     }
     return LinkMetrics.of(ranks, is_head, protocol)

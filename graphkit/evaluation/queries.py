@@ -12,7 +12,7 @@ from graphkit.engine import EmbeddingTable
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.metrics import summarize
 from graphkit.evaluation.ranking import SCORES_AT_ONCE, filtered_ranks
-from graphkit.evaluation.scoring import Candidates, query_scorer
+from graphkit.evaluation.scoring import Candidates, Precision, query_scorer
 from graphkit.models import Model
 from graphkit.queries import QueryTable
 
@@ -76,6 +76,7 @@ def evaluate_queries(
     *,
     limit: int | None = None,
     skip_unsupported: bool = False,
+    precision: Precision = "fp32",
 ) -> QueryMetrics:
     """Evaluates a model on multi-hop queries: filtered, ties at the mean rank.
 
@@ -89,12 +90,14 @@ def evaluate_queries(
         queries: the queries by name, e.g. `graphkit.data.QuerySet.tables`; their ids are the model's.
         limit: rank at most so many queries of each structure, a fixed random choice among those with hard answers.
         skip_unsupported: leave out structures that the model cannot embed, which is an error otherwise.
+        precision: of the scores; "bf16" is an approximation for models whose score is a plain matrix product.
 
     Returns:
         The metrics. ``protocol["skipped"]`` says why each structure without metrics has none.
 
     Raises:
-        GraphkitError: the model cannot embed a structure, an id is out of range, a score is NaN, or no query is left.
+        GraphkitError: the model cannot embed a structure or has no scores of that precision, an id is out of range, a
+            score is NaN, or no query is left.
     """
     if limit is not None and limit < 1:
         raise GraphkitError(f"the limit of queries of a structure is {limit}, and at least 1 is needed; None ranks all")
@@ -114,7 +117,7 @@ def evaluate_queries(
             continue
         if limit is not None and limit < len(numbers):
             numbers = np.sort(np.random.default_rng(0).choice(numbers, size=limit, replace=False))
-        structures[name] = _evaluate(candidates, name, asked, numbers)
+        structures[name] = _evaluate(candidates, name, asked, numbers, precision)
         hard = int(asked.answers.hard.sizes[numbers].sum())
         counts[name] = {"queries": len(numbers), "hard_answers": hard, "without_hard_answers": without}
     if not structures:
@@ -128,16 +131,26 @@ def evaluate_queries(
         "ties": "mean rank",
         "candidates": "all entities",
         "entities": len(table),
+        "precision": precision,
         "skipped": skipped,
     }
     negated = frozenset(name for name in structures if queries[name].structure.negated)
     return QueryMetrics(structures, counts, negated, protocol)
 
 
-def _evaluate(candidates: Candidates, name: str, asked: QueryTable, numbers: NDArray[np.int64]) -> StructureMetrics:
+def _evaluate(
+    candidates: Candidates, name: str, asked: QueryTable, numbers: NDArray[np.int64], precision: Precision
+) -> StructureMetrics:
     """Ranks the hard answers of queries `numbers`, which have some."""
     some = asked.take(numbers)
-    scorer = query_scorer(candidates.model, candidates.table, some.structure, some.rows, candidates=candidates)
+    scorer = query_scorer(
+        candidates.model,
+        candidates.table,
+        some.structure,
+        some.rows,
+        candidates=candidates,
+        precision=precision,
+    )
     ranks = filtered_ranks(
         scorer,
         len(candidates.table),

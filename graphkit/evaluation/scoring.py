@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from graphkit.engine import EmbeddingTable
 from graphkit.engine.kernels import PairDistance
+from graphkit.errors import GraphkitError
 from graphkit.evaluation.ranking import QUERIES_AT_ONCE, TILE, PairScorer, Scorer
 from graphkit.models import Embedded, Model
 from graphkit.queries import Structure
@@ -21,6 +24,10 @@ STREAMED_QUERIES_AT_ONCE = 2048
 
 #: Rows that are encoded at once on the way to what is kept, which bounds what the model holds meanwhile.
 _ROWS_AT_ONCE = 8192
+
+
+#: Of matrix products: "bf16" rounds factors and scores to bfloat16, an approximation that makes ties.
+Precision = Literal["fp32", "bf16"]
 
 
 class Candidates:
@@ -82,6 +89,7 @@ def query_scorer(
     rows: NDArray[np.int64],
     *,
     candidates: Candidates | None = None,
+    precision: Precision = "fp32",
 ) -> Scorer:
     """Returns the scorer of queries of one structure under a model.
 
@@ -94,19 +102,22 @@ def query_scorer(
         structure: of all queries.
         rows: int64[Q, structure.width], ids in the structure's layout.
         candidates: the table's entities under this model, where several scorers share them.
+        precision: of the scores, where these are a plain matrix product.
 
     Raises:
-        GraphkitError: the model cannot embed the structure.
+        GraphkitError: the model cannot embed the structure, or has no scores of that precision.
     """
+    if precision not in get_args(Precision):
+        raise GraphkitError(f"the precision is {precision!r}, and fp32 or bf16 is needed")
     queries = _Queries(model, table, structure, rows)
     entities = Candidates(model, table) if candidates is None else candidates
     distance = model.pair_distance()
     # The twins of other dtypes would hold [Q, n, D].
     native = entities.slice(0, 1).dtype == torch.float32
     # The best of several vectors is taken of scores that are held.
-    if distance is not None and native and len(structure.disjuncts) == 1:
+    if distance is not None and native and len(structure.disjuncts) == 1 and precision == "fp32":
         return _DistanceScorer(distance, queries, entities)
-    return _ProductScorer(queries, entities)
+    return _ProductScorer(queries, entities, precision)
 
 
 class _Queries:
@@ -142,23 +153,36 @@ class _Queries:
 class _ProductScorer:
     """Scores that the model computes for all pairs at once, in whole tiles; see `TILE`."""
 
-    def __init__(self, queries: _Queries, candidates: Candidates) -> None:
-        self.queries, self.candidates = queries, candidates
+    def __init__(self, queries: _Queries, candidates: Candidates, precision: Precision) -> None:
+        self.queries, self.candidates, self.precision = queries, candidates, precision
 
     def __call__(self, numbers: Tensor, start: int, stop: int) -> Tensor:
-        model = self.candidates.model
         with torch.inference_mode():
             asked, rest = self.queries.embedded(numbers), (stop - start) % TILE
             parts = []
             if stop - start > rest:
-                parts.append(model.logits(asked, self.candidates.slice(start, stop - rest)))
+                parts.append(self._scored(asked, self.candidates.slice(start, stop - rest)))
             if rest:
                 tile = self.candidates.slice(max(0, stop - TILE), stop)
                 size = len(tile)
                 if size < TILE:
                     tile = torch.cat([tile, tile[:1].expand(TILE - size, -1)])
-                parts.append(model.logits(asked, tile)[:, size - rest : size])
+                parts.append(self._scored(asked, tile)[:, size - rest : size])
             return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _scored(self, asked: Embedded, candidates: Tensor) -> Tensor:
+        model = self.candidates.model
+        if self.precision == "fp32":
+            return model.logits(asked, candidates)
+        with torch.autocast(candidates.device.type, dtype=torch.bfloat16):
+            scores = model.logits(asked, candidates)
+        # Products that would cancel ignore autocast.
+        if scores.dtype != torch.bfloat16:
+            raise GraphkitError(
+                f"the scores of {type(model).__name__} are no plain matrix product, which alone is computed in bf16; "
+                "leave precision at fp32"
+            )
+        return scores
 
 
 class _DistanceScorer(PairScorer):
