@@ -108,6 +108,7 @@ def test_the_protocol_and_the_metrics_are_named() -> None:
         "ties": "mean rank",
         "candidates": "all entities",
         "entities": 20,
+        "precision": "fp32",
     }
     assert set(measured.mean) == set(measured.optimistic) == set(measured.pessimistic) == KEYS
     assert set(measured.to_json()) == KEYS | {"optimistic", "pessimistic", "tail", "head"}

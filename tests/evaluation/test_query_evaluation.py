@@ -229,6 +229,7 @@ def test_the_protocol_is_said() -> None:
         "ties": "mean rank",
         "candidates": "all entities",
         "entities": ENTITIES,
+        "precision": "fp32",
         "skipped": {},
     }
 

@@ -105,6 +105,19 @@ def test_own_candidates_score_as_the_same_entities_among_shared_ones(name: str) 
 
 
 @each
+@pytest.mark.parametrize("norm", [1, 2])
+def test_scores_that_are_distances_of_pairs_are_those_that_the_model_says(name: str, norm: int) -> None:
+    model = small(name, **({"norm": norm} if "norm" in keywords(name) else {}))
+    model.initialize(torch.Generator().manual_seed(0))
+    distance = model.pair_distance()
+    assert distance is None or not model.matrix_product
+    if distance is not None:
+        encoded = model.encode(rows(ENTITIES).float())
+        queries, table = model.project(encoded[:6], directed_relations(6)), model.candidates(encoded)
+        assert torch.equal(model.score(queries, table), distance.scores(queries, table))
+
+
+@each
 def test_each_candidate_is_scored_by_itself(name: str) -> None:
     model = make(name)
     encoded = model.encode(rows(ENTITIES))

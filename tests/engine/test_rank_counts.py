@@ -1,0 +1,134 @@
+"""Counts above and level with answers equal the twin's, on every path, for any shape and any number of threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from graphkit import _native
+from graphkit.engine.kernels import Answers, Kind, PairDistance, count_pairs, count_scores
+from graphkit.engine.kernels.rank_counts import pair_counts, reference_counts, score_counts
+
+PATHS = _native.kernel_paths()
+DISTANCES: tuple[Kind, ...] = ("l1", "l2", "rotate", "box")
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    assert _native.choose_kernels(request.param)
+    yield request.param
+    _native.choose_kernels(PATHS[-1])
+
+
+def answers_to(scores: Tensor, most: int, *, first: int, seed: int) -> Answers:
+    """Up to `most` answers a query, with scores of candidates; known entities in, before and behind the range."""
+    generator = torch.Generator().manual_seed(seed)
+    own, sizes, known, known_sizes = [], [], [], []
+    for row in scores:
+        size = int(torch.randint(0, most + 1, (), generator=generator))
+        own.append(row[torch.randint(0, len(row), (size,), generator=generator)].sort().values)
+        sizes.append(size)
+        some = torch.rand(first + len(row) + 5, generator=generator) < 0.3 * torch.rand((), generator=generator)
+        known.append(some.nonzero().squeeze(1))
+        known_sizes.append(len(known[-1]))
+    offsets, known_offsets = (torch.tensor([0, *part]).cumsum(0) for part in (sizes, known_sizes))
+    return Answers(torch.cat(own), offsets, torch.cat(known), known_offsets)
+
+
+def expected(scores: Tensor, answers: Answers, first: int) -> tuple[Tensor, Tensor]:
+    return reference_counts(scores, answers.scores, answers.offsets, answers.known, answers.known_offsets, first)
+
+
+def assert_equal(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def quarters(*shape: int, seed: int) -> Tensor:
+    """Few values, so that ties are everywhere."""
+    return torch.randint(-3, 4, shape, generator=torch.Generator().manual_seed(seed)) / 4
+
+
+def test_the_twin_counts_a_drawn_case() -> None:
+    scores = torch.tensor([[0.5, 2.0, 1.0, 1.0, math.nan], [3.0, 0.0, 0.0, -math.inf, -0.0]])
+    # Entities 10 to 14; query 0 knows entity 12, query 1 entity 10.
+    answers = Answers(
+        torch.tensor([1.0, -math.inf, 0.0]),
+        torch.tensor([0, 1, 3]),
+        torch.tensor([2, 12, 10, 99]),
+        torch.tensor([0, 2, 4]),
+    )
+    counts, wrong = expected(scores, answers, 10)
+    assert counts.tolist() == [[1, 3, 0], [1, 1, 3]]
+    assert wrong.tolist() == [True, False]
+    assert_equal(count_scores(scores, answers, first=10), (counts, wrong))
+
+
+@pytest.mark.usefixtures("path")
+@given(st.integers(0, 20), st.integers(1, 70), st.sampled_from([0, 1, 5, 64, 65, 200]), st.integers(0, 9), st.data())
+def test_counts_of_scores_equal_the_twin(queries: int, width: int, most: int, first: int, data: st.DataObject) -> None:
+    seed = data.draw(st.integers(0, 2**16))
+    special = torch.tensor([-math.inf, -0.0, 0.0, 0.25, 1.0, math.inf])
+    chosen = torch.randint(0, 6, (queries + 1, width), generator=torch.Generator().manual_seed(seed))
+    scores = special[chosen]
+    answers = answers_to(scores, most, first=first, seed=seed)
+    assert_equal(count_scores(scores, answers, first=first), expected(scores, answers, first))
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("kind", DISTANCES)
+@pytest.mark.parametrize("most", [3, 100])
+@pytest.mark.parametrize(("queries", "rows", "width"), [(1, 1, 2), (3, 40, 6), (17, 300, 34), (70, 9, 32)])
+def test_counts_of_pairs_equal_those_of_their_scores(
+    kind: Kind, most: int, queries: int, rows: int, width: int
+) -> None:
+    vectors, table = quarters(queries, width * (2 if kind == "box" else 1), seed=0), quarters(rows, width, seed=1)
+    # At 1e5 the constant takes most digits of the distance: what is compared is the score, as it is rounded.
+    for offset in (9.3, 1e5):
+        distance = PairDistance(kind, offset, inside=0.02)
+        scores = distance.scores(vectors, table)
+        answers = answers_to(scores, most, first=7, seed=2)
+        assert_equal(count_pairs(distance, vectors, table, answers, first=7), expected(scores, answers, 7))
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_counts_do_not_depend_on_the_number_of_threads(kind: Kind) -> None:
+    vectors, table = torch.randn(130, 64 if kind == "box" else 32), torch.randn(500, 32)
+    distance = PairDistance(kind, 2.5, inside=0.02)
+    scores = distance.scores(vectors, table)
+    answers = answers_to(scores, 80, first=0, seed=0)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            assert_equal(count_pairs(distance, vectors, table, answers, first=0), expected(scores, answers, 0))
+            assert_equal(count_scores(scores, answers, first=0), expected(scores, answers, 0))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_other_dtypes_and_memory_orders_are_counted_too(kind: Kind) -> None:
+    distance = PairDistance(kind, 0.1, inside=0.02)
+    vectors, table = quarters(12 if kind == "box" else 6, 5, seed=0).T, quarters(6, 30, seed=1).T
+    for dtype in (torch.float32, torch.float64):
+        scores = distance.scores(vectors.to(dtype), table.to(dtype))
+        answers = answers_to(scores, 4, first=0, seed=0)
+        wanted = expected(scores, answers, 0)
+        assert_equal(count_pairs(distance, vectors.to(dtype), table.to(dtype), answers, first=0), wanted)
+        assert_equal(count_scores(scores.T.contiguous().T, answers, first=0), wanted)
+
+
+@pytest.mark.parametrize("most", [2, 70])
+def test_the_operations_pass_the_checks_of_torch(most: int) -> None:
+    vectors, table = quarters(3, 4, seed=0), quarters(5, 4, seed=1)
+    scores = PairDistance("l1", 1.0).scores(vectors, table)
+    answers = answers_to(scores, most, first=0, seed=0)
+    parts = (answers.scores, answers.offsets, answers.known, answers.known_offsets, 0)
+    torch.library.opcheck(score_counts, (scores, *parts))
+    torch.library.opcheck(pair_counts, (vectors, table, *parts, "l1", 1.0, 0.0))
