@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import pair_scores
+from graphkit.engine.kernels import PairDistance
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, scale_of_margin
 from graphkit.models.intersections import BranchAttention, initialize_layers
@@ -97,5 +97,8 @@ class Query2box(Model):
         # Where branches are equally wide, the gradient goes to the first: `amin` would share it out.
         return torch.cat([(weights * centres).sum(dim=0), widths.min(dim=0).values * gate], dim=1)
 
+    def pair_distance(self) -> PairDistance:  # noqa: D102
+        return PairDistance("box", self.margin, self.inside)
+
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.margin - pair_scores("box", queries, candidates, places, inside=self.inside)
+        return self.pair_distance().scores(queries, candidates, places)

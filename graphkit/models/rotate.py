@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import pair_scores
+from graphkit.engine.kernels import PairDistance
 from graphkit.models.base import require_even, scale_of_margin
 from graphkit.models.intersections import PathModel, initialize_layers
 
@@ -62,5 +62,8 @@ class RotatE(PathModel):
         x_re, x_im = x.chunk(2, dim=1)
         return torch.cat([x_re * cosines - x_im * sines, x_re * sines + x_im * cosines], dim=1)
 
+    def pair_distance(self) -> PairDistance:  # noqa: D102
+        return PairDistance("rotate", self.margin)
+
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.margin - pair_scores("rotate", queries, candidates, places)
+        return self.pair_distance().scores(queries, candidates, places)

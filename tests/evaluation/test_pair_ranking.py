@@ -17,7 +17,7 @@ from graphkit.engine import EmbeddingTable
 from graphkit.engine.kernels import Kind, PairDistance
 from graphkit.evaluation import PairScorer, Precision, evaluate_links, evaluate_queries, filtered_ranks, query_scorer
 from graphkit.evaluation.ranking import Ranks
-from graphkit.models import GQE, BetaE, ComplEx, Model, TransE
+from graphkit.models import GQE, BetaE, ComplEx, Model, Query2box, RotatE, TransE
 from graphkit.queries import ONE_HOP, AnswerSets, EasyAndHard, QueryTable, structure
 
 ENTITIES, RELATIONS, WIDTH = 70, 3, 6
@@ -133,17 +133,22 @@ def trained(make: type[Model], **settings: float) -> tuple[Model, EmbeddingTable
 
 
 @pytest.mark.parametrize("margin", [0.1, 9.0, 1e5])
-@pytest.mark.parametrize(("make", "norm"), [(TransE, 1), (TransE, 2), (GQE, 1)])
-def test_ranks_are_those_of_the_scores_that_the_model_returns(make: type[Model], norm: int, margin: float) -> None:
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [(TransE, {"norm": 1}), (TransE, {"norm": 2}), (GQE, {"norm": 1}), (RotatE, {}), (Query2box, {})],
+)
+def test_ranks_are_those_of_the_scores_that_the_model_returns(
+    make: type[Model], settings: dict[str, float], margin: float
+) -> None:
     """At a margin of 1e5 most distances are rounded to the same score, and tie."""
-    model, table = trained(make, norm=norm, margin=9.0)
+    model, table = trained(make, margin=9.0, **settings)
     model.margin = margin
     rows = np.random.default_rng(0).integers(0, [ENTITIES, 2 * RELATIONS], (50, 2))
     scorer = query_scorer(model, table, ONE_HOP, rows)
     assert isinstance(scorer, PairScorer)
     answers = sets([[q % ENTITIES] for q in range(50)])
     with torch.no_grad():
-        vectors = model.project(table.weight[rows[:, 0]], torch.from_numpy(rows[:, 1]))
+        vectors = model.project(model.start(table.weight[rows[:, 0]]), torch.from_numpy(rows[:, 1]))
         scores = model.score(vectors, table.weight)
     assert rows_of(filtered_ranks(scorer, ENTITIES, answers, answers)) == by_loop(scores, answers, answers)
     assert torch.equal(scorer(torch.arange(50), 3, 60), scores[:, 3:60])

@@ -113,7 +113,7 @@ def test_scores_that_are_distances_of_pairs_are_those_that_the_model_says(name: 
     assert distance is None or not model.matrix_product
     if distance is not None:
         encoded = model.encode(rows(ENTITIES).float())
-        queries, table = model.project(encoded[:6], directed_relations(6)), model.candidates(encoded)
+        queries, table = model.project(model.start(encoded[:6]), directed_relations(6)), model.candidates(encoded)
         assert torch.equal(model.score(queries, table), distance.scores(queries, table))
 
 
