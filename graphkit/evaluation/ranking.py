@@ -126,9 +126,10 @@ def filtered_ranks(
         whole = num_entities * min(queries_at_once, _QUERIES_OF_ONE_PASS) <= scores_at_once
         chunk = num_entities if whole else max(1, scores_at_once // queries_at_once)
         per_block = max(1, scores_at_once // chunk)
+    job = _Job(ranked, known, num_entities, chunk, describe)
     counts = torch.zeros(2, len(ranked.values), dtype=torch.int64)
     for start in range(0, len(ranked), per_block):
-        block = _Block(start, min(start + per_block, len(ranked)), num_entities, chunk, describe, ranked, known)
+        block = _Block(job, start, min(start + per_block, len(ranked)))
         found = block.count_pairs(scorer) if isinstance(scorer, PairScorer) else block.count_scores(scorer)
         counts[:, ranked.offsets[block.start] : ranked.offsets[block.stop]] = found
     better, equal = counts
@@ -141,31 +142,26 @@ def not_a_number(query: str) -> GraphkitError:
     return GraphkitError(f"the score of {query} is not a number; the model has diverged: train again with a lower lr")
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What blocks of queries share."""
+
+    ranked: AnswerSets
+    known: AnswerSets
+    num_entities: int
+    #: entities that are scored together
+    chunk: int
+    #: names a query in errors
+    describe: Callable[[int], str]
+
+
 class _Block:
-    """Queries `start` to `stop`, whose answers are ranked in one pass over the entities, chunk by chunk.
+    """Queries `start` to `stop`, whose answers are ranked in one pass over the entities, chunk by chunk."""
 
-    Args:
-        start: the first query.
-        stop: the query after the last one.
-        num_entities: N.
-        chunk: entities that are scored together.
-        describe: names a query in errors.
-        ranked: the answers to rank, of all queries.
-        known: entities that are filtered out, of all queries.
-    """
-
-    def __init__(
-        self,
-        start: int,
-        stop: int,
-        num_entities: int,
-        chunk: int,
-        describe: Callable[[int], str],
-        ranked: AnswerSets,
-        known: AnswerSets,
-    ) -> None:
-        self.start, self.stop = start, stop
-        self.num_entities, self.chunk, self.describe = num_entities, chunk, describe
+    def __init__(self, job: _Job, start: int, stop: int) -> None:
+        self.start, self.stop, self.describe = start, stop, job.describe
+        self.num_entities, self.chunk = job.num_entities, job.chunk
+        ranked, known, num_entities = job.ranked, job.known, job.num_entities
         self.query, self.entity = ranked.block(start, stop)
         self.offsets = ranked.offsets[start : stop + 1] - ranked.offsets[start]
         known_query, self.known = known.block(start, stop)

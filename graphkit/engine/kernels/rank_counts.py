@@ -2,7 +2,7 @@
 
 Scores are given, or are those of pairs, which are then counted as they arise and never stored. float32 on the CPU is
 counted natively, on as many threads as torch uses; everything else by the twins, `reference_counts` and
-`pair_scores.reference`. Counts are exact and equal those of the twin, bit for bit the same scores given.
+`pair_scores.reference`. Counts are exact: a pair is counted by the score that `PairDistance.scores` gives it.
 """
 
 from __future__ import annotations
