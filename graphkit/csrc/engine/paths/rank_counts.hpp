@@ -109,6 +109,8 @@ static void count_scores(const float* scores, std::size_t width, std::int64_t fi
     for (std::size_t b = begin; b < end; ++b) wrong[b] = count_unknown(scores + b * width, width, first, answers[b]);
 }
 
+// Distances are not given up half way, although partial sums only grow: of TransE trained on CoDEx-S (400 reals, MRR
+// 0.18), one tile in 16,000 is past the scores of its answers after seven eighths of the coordinates.
 static void count_pairs(const PairInput& pairs, float offset, std::int64_t first, const Answers* answers,
                         std::size_t begin, std::size_t end, bool* wrong) {
     with_kind(pairs.kind, [&]<class Kind>(Kind) {
