@@ -113,7 +113,7 @@ def test_entities_at_infinity_tie_with_each_other_below_all_others() -> None:
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_a_query_whose_vector_is_not_a_number_is_named(kind: Kind) -> None:
     scorer, ranked, known = drawn(kind)
-    scorer.all_vectors[17, 2] = math.nan
+    scorer.all_vectors[17, -1] = math.nan
     with pytest.raises(GraphkitError) as error:
         filtered_ranks(scorer, ENTITIES, ranked, known, scores_at_once=64, describe=lambda i: f"row {i + 40}")
     expected = "the score of row 57 is not a number; the model has diverged: train again with a lower lr"

@@ -177,7 +177,8 @@ TEST(a_row_that_is_not_a_number_marks_every_query_and_such_a_query_itself) {
             const Case drawn_case(std::vector<float>(35), 5, 1, 13);
             Counts counts;
             bool wrong[5];
-            queries[2 * query_width + 19] = std::nanf("");
+            // Of a box, one of its half widths.
+            queries[3 * query_width - 1] = std::nanf("");
             count_pairs(pairs, 1.0f, drawn_case.input(counts), wrong, 1);
             for (std::size_t q = 0; q < 5; ++q) CHECK_EQ(wrong[q], q == 2);
             rows[6 * 20 + 3] = std::nanf("");

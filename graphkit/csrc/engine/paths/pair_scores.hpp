@@ -66,8 +66,10 @@ struct Box {
     static constexpr std::size_t kQueryParts = 2, kRowParts = 1;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float inside) {
         const Vec distance = abs(e[0] - q[0]);
-        const Vec beyond = keep(distance > q[1], distance - q[1]);
-        const Vec within = abs(distance > q[1] ? q[1] : distance);
+        // A half width that is not a number is beyond too: the score is none either, as the twin's.
+        const Bits is_within = distance <= q[1];
+        const Vec beyond = keep(~is_within, distance - q[1]);
+        const Vec within = abs(is_within ? distance : q[1]);
         return fma(within, fill(inside), sum + beyond);
     }
     GRAPHKIT_INLINE float finish(float sum) { return sum; }
