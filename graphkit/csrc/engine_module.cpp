@@ -2,23 +2,16 @@
 // dtypes and memory order are checked here.
 #include "engine_module.hpp"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include "engine/pair_scores.hpp"
+#include "engine_arrays.hpp"
 
 namespace nb = nanobind;
 
 namespace graphkit {
 namespace {
-
-template <class T, int... Shape>
-using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
-template <class T, int... Shape>
-using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
-using Matrix = In<float, -1, -1>;
-using OutMatrix = Out<float, -1, -1>;
 
 PairInput pair_input(int kind, const Matrix& queries, const Matrix& rows, float inside) {
     return {static_cast<PairKind>(kind),
@@ -49,6 +42,7 @@ std::int64_t group(const In<std::int64_t, -1>& places, const Out<std::int32_t, -
 }  // namespace
 
 void bind_engine(nb::module_& m) {
+    bind_sparse_optimizers(m);
     m.def("kernel_paths", &kernel_paths);
     m.def("choose_kernels", &choose_kernels, nb::arg("path"));
     m.def("group_pairs", &group, nb::arg("places"), nb::arg("order"), nb::arg("offsets"));

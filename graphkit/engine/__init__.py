@@ -1,7 +1,16 @@
 """The embedding engine: host-resident tables, sparse optimisers, and rows gathered ahead of the computation."""
 
-from graphkit.engine.optimizers import Adagrad, Adam, RowOptimizer
+from graphkit.engine.optimizers import SGD, Adagrad, Adam, RowAdagrad, RowOptimizer
 from graphkit.engine.prefetch import GatheredBatch, RowPrefetcher
 from graphkit.engine.table import EmbeddingTable
 
-__all__ = ["Adagrad", "Adam", "EmbeddingTable", "GatheredBatch", "RowOptimizer", "RowPrefetcher"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "EmbeddingTable",
+    "GatheredBatch",
+    "RowAdagrad",
+    "RowOptimizer",
+    "RowPrefetcher",
+]

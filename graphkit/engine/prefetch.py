@@ -74,6 +74,6 @@ class RowPrefetcher:
     def _gather(self) -> GatheredBatch:
         batch = next(self._batches)
         if self._all_rows:
-            return GatheredBatch(batch, None, self._table.weight)
+            return GatheredBatch(batch, None, self._table.slice(0, len(self._table)))
         ids = batch.entities()
         return GatheredBatch(batch, ids, self._table.gather(ids))

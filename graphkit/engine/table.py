@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit import _native
 from graphkit.engine.optimizers import RowOptimizer
 from graphkit.errors import GraphkitError
 
@@ -12,8 +13,11 @@ from graphkit.errors import GraphkitError
 class EmbeddingTable:
     """N rows of D reals, with the state of their optimiser.
 
+    The kernel is asked to hold tables and state in huge pages: rows at random would miss the TLB for each otherwise.
+
     Args:
-        weight: float32[N, D], taken over, not copied.
+        weight: float32[N, D], taken over, not copied; or bfloat16, half as large, whose updates are rounded
+            stochastically and whose rows are float32 once gathered.
         optimizer: the update rule; None for a table that is only read.
     """
 
@@ -21,13 +25,16 @@ class EmbeddingTable:
         self.weight = weight
         self.optimizer = optimizer
         self.state = optimizer.new_state(weight) if optimizer is not None else {}
+        for tensor in (weight, *self.state.values()):
+            if tensor.device.type == "cpu" and tensor.is_contiguous():
+                _native.use_huge_pages(tensor.detach().view(torch.uint8))
 
     def __len__(self) -> int:
         return len(self.weight)
 
     def gather(self, ids: Tensor) -> Tensor:
         """Returns float32[U, D]: a copy of the rows of int64[U] `ids`."""
-        return self.weight.index_select(0, ids)
+        return _reals(self.weight.index_select(0, ids))
 
     def update(self, ids: Tensor | None, gradient: Tensor) -> None:
         """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
@@ -38,7 +45,7 @@ class EmbeddingTable:
 
     def slice(self, start: int, stop: int) -> Tensor:
         """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
-        return self.weight[start:stop]
+        return _reals(self.weight[start:stop])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""
@@ -54,3 +61,8 @@ class EmbeddingTable:
         self.weight.copy_(weight)
         for name, values in state.items():
             self.state[name].copy_(values)
+
+
+def _reals(rows: Tensor) -> Tensor:
+    """Returns rows as they are computed with: those of bfloat16 as float32."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows

@@ -2,7 +2,9 @@
 #include "engine/paths/tables.hpp"
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
+#include "engine/paths/duplicate_ids.hpp"
 #include "engine/paths/pair_scores.hpp"
+#include "engine/paths/sparse_optimizers.hpp"
 
 namespace graphkit::GRAPHKIT_PATH {
 
@@ -15,6 +17,9 @@ const Kernels* table() {
         .shared_slab = kSharedSlab,
         .own_gradients = own_gradients,
         .shared_gradients = shared_gradients,
+        .step_rows = step_rows,
+        .first_not_finite = first_not_finite,
+        .sum_groups = sum_groups,
     };
     return &kernels;
 }
