@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit.engine.kernels import adagrad_, adam_, row_adagrad_, sgd_
+from graphkit.engine.memory import in_huge_pages
 from graphkit.errors import GraphkitError
 
 
@@ -160,11 +161,11 @@ class Adam(RowOptimizer):
 def _zeros(weight: Tensor) -> Tensor:
     """Returns state of the shape of `weight`: float32 for tables of bfloat16, else of their dtype."""
     dtype = torch.float32 if weight.dtype == torch.bfloat16 else weight.dtype
-    return torch.zeros(weight.shape, dtype=dtype, device=weight.device)
+    return in_huge_pages(torch.empty(weight.shape, dtype=dtype, device=weight.device)).zero_()
 
 
 def _steps(weight: Tensor) -> Tensor:
-    return torch.zeros(len(weight), dtype=torch.int64, device=weight.device)
+    return in_huge_pages(torch.empty(len(weight), dtype=torch.int64, device=weight.device)).zero_()
 
 
 def _rounding_steps(weight: Tensor) -> dict[str, Tensor]:

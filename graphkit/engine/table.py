@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkit import _native
+from graphkit.engine.memory import in_huge_pages
 from graphkit.engine.optimizers import RowOptimizer
 from graphkit.errors import GraphkitError
 
@@ -13,7 +13,7 @@ from graphkit.errors import GraphkitError
 class EmbeddingTable:
     """N rows of D reals, with the state of their optimiser.
 
-    The kernel is asked to hold tables and state in huge pages: rows at random would miss the TLB for each otherwise.
+    Tables that are trained are held in huge pages, with their state, where the kernel grants them.
 
     Args:
         weight: float32[N, D], taken over, not copied; or bfloat16, half as large, whose updates are rounded
@@ -22,12 +22,9 @@ class EmbeddingTable:
     """
 
     def __init__(self, weight: Tensor, optimizer: RowOptimizer | None = None) -> None:
-        self.weight = weight
+        self.weight = weight if optimizer is None else in_huge_pages(weight)
         self.optimizer = optimizer
         self.state = optimizer.new_state(weight) if optimizer is not None else {}
-        for tensor in (weight, *self.state.values()):
-            if tensor.device.type == "cpu" and tensor.is_contiguous():
-                _native.use_huge_pages(tensor.detach().view(torch.uint8))
 
     def __len__(self) -> int:
         return len(self.weight)

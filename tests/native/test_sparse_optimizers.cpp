@@ -1,4 +1,5 @@
 // Steps of rows and sums of duplicates: every instruction set equals a plain loop in double, at sizes around a vector.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>

@@ -34,7 +34,7 @@ struct RoundingKeys {
 
     // 16 bits for each of the coordinates from d on.
     GRAPHKIT_INLINE Words bits(const RoundingKeys& keys, std::size_t d) {
-        Words coordinate;
+        Words coordinate = {};
         for (std::size_t i = 0; i < kLanes; ++i) coordinate[i] = static_cast<std::uint32_t>(d + i);
         return mix(coordinate * 0x9E3779B9U ^ keys.first, keys.second) >> 16;
     }
