@@ -3,9 +3,6 @@
 
 namespace graphkit::GRAPHKIT_PATH {
 
-typedef std::uint32_t Words __attribute__((vector_size(4 * kLanes)));
-typedef std::uint16_t Halves __attribute__((vector_size(2 * kLanes)));
-
 // Reals that are fetched ahead: of wide rows one, of narrow ones as many as a load takes.
 constexpr std::size_t kRealsAhead = 512;
 
@@ -64,11 +61,7 @@ struct HalfRow {
         keys = RoundingKeys(in.seed, static_cast<std::uint64_t>(in.steps[row]), row);
     }
     Vec get(std::size_t d) const { return get(d, kLanes); }
-    Vec get(std::size_t d, std::size_t count) const {
-        Halves halves = {};
-        std::memcpy(&halves, at + d, count * sizeof *at);
-        return (Vec)(__builtin_convertvector(halves, Words) << 16);
-    }
+    Vec get(std::size_t d, std::size_t count) const { return load_any(at + d, count); }
     void put(std::size_t d, Vec v) const { put(d, v, kLanes); }
     void put(std::size_t d, Vec v, std::size_t count) const {
         const Words exact = (Words)v;
