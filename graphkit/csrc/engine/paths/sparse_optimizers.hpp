@@ -3,8 +3,9 @@
 
 namespace graphkit::GRAPHKIT_PATH {
 
-// Reals that are fetched ahead: of wide rows one, of narrow ones as many as a load takes.
-constexpr std::size_t kRealsAhead = 512;
+// Reals of rows that are fetched before their turn: of wide rows a few, of narrow ones as many as a load takes. A step
+// of Adam on 20k rows of 400 took 12.2, 11.4 and 10.7 ms with 0, 512 and 1,200.
+constexpr std::size_t kRealsAhead = 1200;
 
 // ---- random bits of stochastic rounding
 
