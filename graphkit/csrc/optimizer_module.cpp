@@ -28,26 +28,15 @@ auto* data_or_null(const std::optional<A>& array) {
 
 std::int64_t or_none(const std::optional<std::size_t>& place) { return place ? static_cast<std::int64_t>(*place) : -1; }
 
-// Tables are [N, D] of float32, or of int16 that holds the bits of bfloat16.
-bool is_bfloat16(const nb::dlpack::dtype& dtype) {
-    if (dtype != nb::dtype<std::int16_t>() && dtype != nb::dtype<float>())
-        throw std::invalid_argument("the table has the wrong dtype");
-    return dtype == nb::dtype<std::int16_t>();
-}
-
-void gather(const nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>& table, const Ids& ids, const OutMatrix& rows,
-            unsigned threads) {
-    const RowGather in{table.data(), is_bfloat16(table.dtype()), rows.shape(1), ids.data()};
-    const nb::gil_scoped_release release;
-    gather_rows(in, rows.shape(0), rows.data(), threads);
-}
-
+// `weight` is [N, D] of float32, or of int16 that holds the bits of bfloat16.
 void step(int rule, const Array& weight, const std::optional<Reals>& first, const std::optional<Reals>& second,
           const std::optional<Out<std::int64_t, -1>>& steps, const std::optional<Ids>& ids, const Matrix& gradient,
           double lr, double beta1, double beta2, double eps, std::int64_t seed, unsigned threads) {
+    const bool bfloat16 = weight.dtype() == nb::dtype<std::int16_t>();
+    if (!bfloat16 && weight.dtype() != nb::dtype<float>()) throw std::invalid_argument("weight has the wrong dtype");
     const RowStep in{static_cast<RowRule>(rule),
                      weight.data(),
-                     is_bfloat16(weight.dtype()),
+                     bfloat16,
                      data_or_null(first),
                      data_or_null(second),
                      data_or_null(steps),
@@ -95,8 +84,6 @@ void bind_sparse_optimizers(nb::module_& m) {
           nb::arg("second").noconvert().none(), nb::arg("steps").noconvert().none(), nb::arg("ids").noconvert().none(),
           nb::arg("gradient").noconvert(), nb::arg("lr"), nb::arg("beta1"), nb::arg("beta2"), nb::arg("eps"),
           nb::arg("seed"), nb::arg("threads"));
-    m.def("gather_rows", &gather, nb::arg("table").noconvert(), nb::arg("ids").noconvert(), nb::arg("rows").noconvert(),
-          nb::arg("threads"));
     m.def("first_bad_id", &bad_id, nb::arg("ids").noconvert(), nb::arg("rows"));
     m.def("first_not_finite", &not_finite, nb::arg("rows").noconvert(), nb::arg("threads"));
     m.def("group_ids", &group, nb::arg("ids").noconvert(), nb::arg("order").noconvert(),

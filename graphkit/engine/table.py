@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graphkit.engine.kernels import gather_rows
 from graphkit.engine.memory import in_huge_pages
 from graphkit.engine.optimizers import RowOptimizer
 from graphkit.errors import GraphkitError
@@ -32,7 +31,7 @@ class EmbeddingTable:
 
     def gather(self, ids: Tensor) -> Tensor:
         """Returns float32[U, D]: a copy of the rows of int64[U] `ids`."""
-        return gather_rows(self.weight, ids)
+        return _reals(self.weight.index_select(0, ids))
 
     def update(self, ids: Tensor | None, gradient: Tensor) -> None:
         """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
@@ -43,8 +42,7 @@ class EmbeddingTable:
 
     def slice(self, start: int, stop: int) -> Tensor:
         """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
-        rows = self.weight[start:stop]
-        return rows.float() if rows.dtype == torch.bfloat16 else rows
+        return _reals(self.weight[start:stop])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""
@@ -60,3 +58,8 @@ class EmbeddingTable:
         self.weight.copy_(weight)
         for name, values in state.items():
             self.state[name].copy_(values)
+
+
+def _reals(rows: Tensor) -> Tensor:
+    """Returns rows as they are computed with: those of bfloat16 as float32."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows

@@ -285,7 +285,7 @@ def refused(rule: Rule, table: Table, ids: Tensor | None, gradient: Tensor) -> s
 @pytest.mark.parametrize("bad", [7, 8, 2**40, -1, -(2**63)])
 def test_an_id_that_is_no_row_is_named(rule: Rule, bad: int) -> None:
     assert refused(rule, rule.table(7, 3), torch.tensor([0, 6, bad]), torch.ones(3, 3)) == (
-        f"id {bad} at place 2 is no row of a table of 7 rows; give ids from 0 to 6"
+        f"id {bad} at place 2 is no row of a table of 7 rows, and nothing was updated; give ids from 0 to 6"
     )
 
 
@@ -357,14 +357,14 @@ def replaced(rule: Rule, **tensors: Any) -> Table:
             {},
             torch.tensor([0, 1], dtype=torch.int32),
             torch.ones(2, 3),
-            "ids are torch.int32 of shape (2,); give int64 of shape (U,)",
+            "ids are torch.int32 of shape (2,); give int64 of shape (U,), or None for all",
         ),
         (
             "sgd",
             {},
             torch.tensor([[0, 1]]),
             torch.ones(2, 3),
-            "ids are torch.int64 of shape (1, 2); give int64 of shape (U,)",
+            "ids are torch.int64 of shape (1, 2); give int64 of shape (U,), or None for all",
         ),
         (
             "adagrad",

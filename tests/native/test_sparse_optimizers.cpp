@@ -162,24 +162,6 @@ TEST(bad_ids_and_values_are_found_first) {
     });
 }
 
-TEST(rows_are_gathered) {
-    on_every_path([] {
-        for (const std::size_t width : kWidths)
-            for (const unsigned threads : {1U, 3U}) {
-                const Floats table = draw(9 * width, 1, -1);
-                std::vector<std::uint16_t> halves(9 * width, 0xC0A0);  // -5
-                const std::vector<std::int64_t> ids{8, 0, 3, 3};
-                Floats rows(4 * width), of_halves(4 * width);
-                gather_rows({table.data(), false, width, ids.data()}, 4, rows.data(), threads);
-                gather_rows({halves.data(), true, width, ids.data()}, 4, of_halves.data(), threads);
-                for (std::size_t u = 0; u < 4; ++u)
-                    for (std::size_t d = 0; d < width; ++d)
-                        CHECK_EQ(rows[u * width + d], table[static_cast<std::size_t>(ids[u]) * width + d]);
-                CHECK(of_halves == Floats(4 * width, -5.0f));
-            }
-    });
-}
-
 TEST(duplicates_are_added_up_in_their_order) {
     on_every_path([] {
         for (const std::size_t width : kWidths)

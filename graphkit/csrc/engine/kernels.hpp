@@ -59,14 +59,6 @@ struct RowGroups {
     const std::int64_t* offsets;
 };
 
-// Rows of a table that are copied.
-struct RowGather {
-    const void* table;  // [N, width], float32 or bfloat16
-    bool bfloat16;
-    std::size_t width;
-    const std::int64_t* ids;
-};
-
 struct Kernels {
     std::size_t lanes;
     // Fills scores[p] for all pairs of rows `begin` to `end`.
@@ -88,8 +80,6 @@ struct Kernels {
     std::size_t (*first_not_finite)(const float* rows, std::size_t width, std::size_t begin, std::size_t end);
     // Fills rows `begin` to `end` of sums [groups, width], added up in the order of the group.
     void (*sum_groups)(const RowGroups&, std::size_t begin, std::size_t end, float* sums);
-    // Fills rows `begin` to `end` of rows [ids, width].
-    void (*gather_rows)(const RowGather&, std::size_t begin, std::size_t end, float* rows);
 };
 
 // The widest instruction set that this processor and this build have, or what `choose_kernels` said.

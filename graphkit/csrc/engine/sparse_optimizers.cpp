@@ -42,12 +42,6 @@ std::optional<std::size_t> first_not_finite(const float* values, std::size_t row
     return first.load();
 }
 
-void gather_rows(const RowGather& in, std::size_t count, float* rows, unsigned threads) {
-    if (in.width == 0) return;
-    in_tasks(count, in.width, threads,
-             [&](std::size_t begin, std::size_t end) { kernels().gather_rows(in, begin, end, rows); });
-}
-
 void step_rows(const RowStep& in, std::size_t rows, unsigned threads) {
     if (in.width == 0) return;
     in_tasks(rows, in.width, threads, [&](std::size_t begin, std::size_t end) { kernels().step_rows(in, begin, end); });

@@ -1,7 +1,6 @@
 """Operations that take most of a step, each defined by a plain torch twin."""
 
 from graphkit.engine.kernels.duplicate_ids import reduce_duplicates
-from graphkit.engine.kernels.gather import gather_rows
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
 from graphkit.engine.kernels.sparse_optimizers import adagrad_, adam_, row_adagrad_, sgd_
@@ -10,7 +9,6 @@ __all__ = [
     "Kind",
     "adagrad_",
     "adam_",
-    "gather_rows",
     "l2_distances",
     "pair_scores",
     "reduce_duplicates",

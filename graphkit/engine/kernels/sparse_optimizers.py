@@ -215,7 +215,7 @@ def _require(
             f"steps are {steps.dtype} of shape {tuple(steps.shape)} for a table of {len(weight)} rows; give int64 of "
             f"shape ({len(weight)},)"
         )
-    rows = len(weight) if ids is None else require_ids(ids, len(weight))
+    rows = _require_ids(ids, len(weight))
     wanted = (rows, weight.shape[1])
     if tuple(gradient.shape) != wanted or gradient.dtype != _reals(weight):
         raise GraphkitError(
@@ -240,14 +240,19 @@ def _require_state(name: str, state: Tensor, weight: Tensor, shape: tuple[int, .
         )
 
 
-def require_ids(ids: Tensor, size: int) -> int:
-    """Makes sure that ids are rows of a table of `size`; returns how many there are."""
+def _require_ids(ids: Tensor | None, size: int) -> int:
+    """Makes sure that ids are rows of a table of `size`; returns how many are updated."""
+    if ids is None:
+        return size
     if ids.dim() != 1 or ids.dtype != torch.int64:
-        raise GraphkitError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,)")
+        raise GraphkitError(
+            f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,), or None for all"
+        )
     wrong = _native.first_bad_id(ids.cpu().contiguous(), size)
     if wrong >= 0:
         raise GraphkitError(
-            f"id {ids[wrong]} at place {wrong} is no row of a table of {size} rows; give ids from 0 to {size - 1}"
+            f"id {ids[wrong]} at place {wrong} is no row of a table of {size} rows, and nothing was updated; give ids "
+            f"from 0 to {size - 1}"
         )
     return len(ids)
 

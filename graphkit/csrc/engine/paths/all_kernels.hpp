@@ -3,7 +3,6 @@
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
 #include "engine/paths/duplicate_ids.hpp"
-#include "engine/paths/gather.hpp"
 #include "engine/paths/pair_scores.hpp"
 #include "engine/paths/sparse_optimizers.hpp"
 
@@ -21,7 +20,6 @@ const Kernels* table() {
         .step_rows = step_rows,
         .first_not_finite = first_not_finite,
         .sum_groups = sum_groups,
-        .gather_rows = gather_rows,
     };
     return &kernels;
 }
