@@ -2,7 +2,6 @@
 // dtypes and memory order are checked here.
 #include "engine_module.hpp"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -14,19 +13,13 @@
 #include "engine/log_softmax.hpp"
 #include "engine/pair_scores.hpp"
 #include "engine/rank_counts.hpp"
+#include "engine_arrays.hpp"
 #include "machine/buffers.hpp"
 
 namespace nb = nanobind;
 
 namespace graphkit {
 namespace {
-
-template <class T, int... Shape>
-using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
-template <class T, int... Shape>
-using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
-using Matrix = In<float, -1, -1>;
-using OutMatrix = Out<float, -1, -1>;
 
 PairInput pair_input(int kind, const Matrix& queries, const Matrix& rows, float inside) {
     return {static_cast<PairKind>(kind),
@@ -99,6 +92,7 @@ LogitChunk logit_chunk(const Logits& logits, bool halves) {
 }  // namespace
 
 void bind_engine(nb::module_& m) {
+    bind_sparse_optimizers(m);
     m.def(
         "softmax_sums",
         [](const Logits& logits, bool halves, const Out<float, -1>& most, const Out<float, -1>& totals,

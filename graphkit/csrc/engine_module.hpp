@@ -6,5 +6,6 @@
 namespace graphkit {
 
 void bind_engine(nanobind::module_& module);
+void bind_sparse_optimizers(nanobind::module_& module);
 
 }  // namespace graphkit

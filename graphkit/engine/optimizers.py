@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from graphkit.engine.kernels import adagrad_, adam_, row_adagrad_, sgd_
+from graphkit.engine.memory import in_huge_pages
 from graphkit.errors import GraphkitError
 
 
@@ -28,7 +30,7 @@ class RowOptimizer(ABC):
         GraphkitError: a value is out of range.
     """
 
-    def __init__(self, *, lr: float, eps: float, dense_lr: float | None = None) -> None:
+    def __init__(self, *, lr: float, eps: float = 0.0, dense_lr: float | None = None) -> None:
         if not (lr > 0 and eps >= 0):
             raise GraphkitError(f"the optimizer has lr={lr} and eps={eps}; lr must be above 0 and eps not below 0")
         if dense_lr is not None and not dense_lr > 0:
@@ -51,10 +53,15 @@ class RowOptimizer(ABC):
         """Updates rows in place.
 
         Args:
-            weight: float32[N, D].
+            weight: float32[N, D], or bfloat16, which is rounded stochastically.
             state: what `new_state` made.
-            ids: int64[U] distinct rows, or None for all.
+            ids: int64[U] rows, or None for all. That they are distinct is up to the caller: `reduce_duplicates` makes
+                them so.
             gradient: float32[U, D], or [N, D] without ids.
+
+        Raises:
+            GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite; nothing
+                has changed then.
         """
 
     @abstractmethod
@@ -67,24 +74,52 @@ class RowOptimizer(ABC):
         """
 
 
+class SGD(RowOptimizer):
+    """Stochastic gradient descent, without momentum: the only rule without state."""
+
+    def __init__(self, *, lr: float = 0.1, dense_lr: float | None = None) -> None:
+        super().__init__(lr=lr, dense_lr=dense_lr)
+
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102  # as in the base class
+        return _rounding_steps(weight)
+
+    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
+        sgd_(weight, state.get("steps"), ids, gradient, self.lr)
+
+    def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.SGD(parameters, lr=self._dense_lr(share))
+
+
 class Adagrad(RowOptimizer):
     """Adagrad (Duchi et al., JMLR 2011): steps divided by the root of the summed squares of each coordinate."""
 
     def __init__(self, *, lr: float = 0.1, dense_lr: float | None = None, eps: float = 1e-10) -> None:
         super().__init__(lr=lr, dense_lr=dense_lr, eps=eps)
 
-    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102  # as in the base class
-        return {"sum": torch.zeros_like(weight)}
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"sum": _zeros(weight), **_rounding_steps(weight)}
 
     def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
-        total = state["sum"]
-        if ids is None:
-            total.addcmul_(gradient, gradient)
-            weight.addcdiv_(gradient, total.sqrt().add_(self.eps), value=-self.lr)
-            return
-        rows = total[ids].addcmul_(gradient, gradient)
-        total[ids] = rows
-        weight.index_add_(0, ids, gradient / rows.sqrt_().add_(self.eps), alpha=-self.lr)
+        adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
+
+    def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
+        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps)
+
+
+class RowAdagrad(RowOptimizer):
+    """Adagrad with one accumulator a row, of the mean of the squared gradient: state as small as that of SGD.
+
+    The exact row-wise Adagrad of FBGEMM. The model's own parameters, which are few, follow plain Adagrad.
+    """
+
+    def __init__(self, *, lr: float = 0.1, dense_lr: float | None = None, eps: float = 1e-10) -> None:
+        super().__init__(lr=lr, dense_lr=dense_lr, eps=eps)
+
+    def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
+        return {"sum": _zeros(weight[:, 0]), **_rounding_steps(weight)}
+
+    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
+        row_adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
         return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps)
@@ -113,19 +148,26 @@ class Adam(RowOptimizer):
         self.beta2 = beta2
 
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
-        steps = torch.zeros(len(weight), dtype=torch.int64)
-        return {"mean": torch.zeros_like(weight), "square": torch.zeros_like(weight), "steps": steps}
+        return {"mean": _zeros(weight), "square": _zeros(weight), "steps": _steps(weight)}
 
     def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
-        rows = slice(None) if ids is None else ids
-        steps = state["steps"][rows] + 1
-        mean = state["mean"][rows].lerp(gradient, 1 - self.beta1)
-        square = (self.beta2 * state["square"][rows]).addcmul_(gradient, gradient, value=1 - self.beta2)
-        state["steps"][rows], state["mean"][rows], state["square"][rows] = steps, mean, square
-        count = steps.to(torch.float64).unsqueeze(1)
-        scale = (self.lr / (1 - self.beta1**count)).to(weight.dtype)
-        root = (1 - self.beta2**count).sqrt().to(weight.dtype)
-        weight[rows] -= scale * mean / (square.sqrt() / root + self.eps)
+        mean, square, steps = state["mean"], state["square"], state["steps"]
+        adam_(weight, mean, square, steps, ids, gradient, self.lr, self.beta1, self.beta2, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
         return torch.optim.Adam(parameters, lr=self._dense_lr(share), betas=(self.beta1, self.beta2), eps=self.eps)
+
+
+def _zeros(weight: Tensor) -> Tensor:
+    """Returns state of the shape of `weight`: float32 for tables of bfloat16, else of their dtype."""
+    dtype = torch.float32 if weight.dtype == torch.bfloat16 else weight.dtype
+    return in_huge_pages(torch.empty(weight.shape, dtype=dtype, device=weight.device)).zero_()
+
+
+def _steps(weight: Tensor) -> Tensor:
+    return in_huge_pages(torch.empty(len(weight), dtype=torch.int64, device=weight.device)).zero_()
+
+
+def _rounding_steps(weight: Tensor) -> dict[str, Tensor]:
+    """Returns counts of each row's updates for tables that are rounded, whose random bits depend on them."""
+    return {"steps": _steps(weight)} if weight.dtype == torch.bfloat16 else {}

@@ -83,7 +83,9 @@ class RowPrefetcher:
             batch = next(self._batches)
         if self._all_rows:
             anchors = tuple(segment.anchors for segment in batch.segments)
-            return GatheredBatch(batch, None, self._table.weight, anchors, batch.positives, batch.negatives), None
+            return GatheredBatch(
+                batch, None, self._table.slice(0, len(self._table)), anchors, batch.positives, batch.negatives
+            ), None
         before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
         self._turn = 1 - self._turn
         with span("resolve"):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.memory import in_huge_pages
 from graphkit.engine.optimizers import RowOptimizer
 from graphkit.errors import GraphkitError
 
@@ -14,13 +15,16 @@ from graphkit.errors import GraphkitError
 class EmbeddingTable:
     """N rows of D reals, with the state of their optimiser.
 
+    Tables that are trained are held in huge pages, with their state, where the kernel grants them.
+
     Args:
-        weight: float32[N, D], taken over, not copied.
+        weight: float32[N, D], taken over, not copied; or bfloat16, half as large, whose updates are rounded
+            stochastically and whose rows are float32 once gathered.
         optimizer: the update rule; None for a table that is only read.
     """
 
     def __init__(self, weight: Tensor, optimizer: RowOptimizer | None = None) -> None:
-        self.weight = weight
+        self.weight = weight if optimizer is None else in_huge_pages(weight)
         self.optimizer = optimizer
         self.state = optimizer.new_state(weight) if optimizer is not None else {}
 
@@ -29,7 +33,7 @@ class EmbeddingTable:
 
     def gather(self, ids: Tensor) -> Tensor:
         """Returns float32[U, D]: a copy of the rows of int64[U] `ids`."""
-        return self.weight.index_select(0, ids)
+        return _reals(self.weight.index_select(0, ids))
 
     def empty_rows(self, count: int) -> Tensor:
         """Returns float32[count, D], to be filled by `gather_into`."""
@@ -43,7 +47,10 @@ class EmbeddingTable:
             places: int64[U], the rows that they are copied to; None = 0 to U-1.
             rows: float32[U or more, D], written.
         """
-        _native.gather_rows(self.weight, ids, places, rows, torch.get_num_threads())
+        if self.weight.dtype == torch.float32:
+            _native.gather_rows(self.weight, ids, places, rows, torch.get_num_threads())
+        else:
+            rows[slice(len(ids)) if places is None else places] = self.gather(ids)
 
     def update(self, ids: Tensor | None, gradient: Tensor) -> None:
         """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
@@ -54,7 +61,7 @@ class EmbeddingTable:
 
     def slice(self, start: int, stop: int) -> Tensor:
         """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
-        return self.weight[start:stop]
+        return _reals(self.weight[start:stop])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""
@@ -70,3 +77,8 @@ class EmbeddingTable:
         self.weight.copy_(weight)
         for name, values in state.items():
             self.state[name].copy_(values)
+
+
+def _reals(rows: Tensor) -> Tensor:
+    """Returns rows as they are computed with: those of bfloat16 as float32."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows

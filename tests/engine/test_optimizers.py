@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.engine import Adagrad, Adam, RowOptimizer
+from graphkit.engine import SGD, Adagrad, Adam, RowAdagrad, RowOptimizer
 
 OPTIMIZERS = {
     "Adagrad": lambda: Adagrad(lr=0.3, eps=1e-7),
     "Adam": lambda: Adam(lr=0.02, beta1=0.8, beta2=0.95, eps=1e-6),
+    "RowAdagrad": lambda: RowAdagrad(lr=0.3, eps=1e-7),
+    "SGD": lambda: SGD(lr=0.3),
 }
 each = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+#: Those whose rule torch has too.
+AS_TORCH = {name: make for name, make in OPTIMIZERS.items() if name != "RowAdagrad"}
+as_torch = pytest.mark.parametrize("make", AS_TORCH.values(), ids=AS_TORCH)
 
 
 def gradients(steps: int, rows: int = 7, width: int = 5) -> list[Tensor]:
@@ -37,7 +42,7 @@ def run(optimizer: RowOptimizer, steps: list[tuple[Tensor | None, Tensor]]) -> t
     return weight, state
 
 
-@each
+@as_torch
 @pytest.mark.parametrize("in_place", [True, False], ids=["all rows", "ids of all rows"])
 def test_steps_on_all_rows_equal_those_of_torch(make, in_place: bool) -> None:
     ids = None if in_place else torch.arange(7)
@@ -79,7 +84,7 @@ def test_untouched_rows_and_their_state_do_not_move(make) -> None:
     assert not torch.equal(weight[touched], moved)
 
 
-@each
+@as_torch
 @given(plan=st.lists(st.sets(st.integers(0, 6), min_size=1), min_size=1, max_size=6))
 def test_each_row_moves_as_if_it_were_a_table_of_its_own(make, plan: list[set[int]]) -> None:
     drawn = gradients(len(plan))
@@ -93,6 +98,60 @@ def test_each_row_moves_as_if_it_were_a_table_of_its_own(make, plan: list[set[in
                 parameter.grad = gradient[row : row + 1].clone()
                 dense.step()
         torch.testing.assert_close(weight[row : row + 1], parameter.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_row_adagrad_is_adagrad_of_rows_whose_gradient_has_one_size() -> None:
+    """Where all coordinates of a row have the same square, their mean is that square."""
+    signs = [gradient.sign() * size for size, gradient in enumerate(gradients(6), start=1)]
+    rows, _ = run(RowAdagrad(lr=0.3), [(torch.arange(1, 7), sign[1:]) for sign in signs])
+    plain, _ = run(Adagrad(lr=0.3), [(torch.arange(1, 7), sign[1:]) for sign in signs])
+    torch.testing.assert_close(rows, plain, rtol=1e-6, atol=1e-7)
+
+
+def test_row_adagrad_divides_by_the_root_of_the_mean_square() -> None:
+    optimizer, weight = RowAdagrad(lr=0.5, eps=0.0), torch.zeros(2, 2)
+    state = optimizer.new_state(weight)
+    optimizer.step(weight, state, torch.tensor([1]), torch.tensor([[1.0, 7.0]]))
+    assert state["sum"].tolist() == [0, 25]
+    torch.testing.assert_close(weight, torch.tensor([[0, 0], [-0.1, -0.7]]))
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (SGD, []),
+        (Adagrad, ["sum"]),
+        (RowAdagrad, ["sum"]),
+        (Adam, ["mean", "square", "steps"]),
+    ],
+)
+def test_checkpoints_name_the_state(make, names: list[str]) -> None:
+    assert sorted(make().new_state(start())) == names
+
+
+@each
+def test_the_state_of_a_table_in_bfloat16_is_float32_and_counts_its_updates(make) -> None:
+    optimizer, weight = make(), start().bfloat16()
+    state = optimizer.new_state(weight)
+    optimizer.step(weight, state, torch.tensor([4, 1]), gradients(2)[1][:2])
+    optimizer.step(weight, state, torch.tensor([4]), gradients(2)[1][:1])
+    assert state.pop("steps").tolist() == [0, 1, 0, 0, 2, 0, 0]
+    assert all(values.dtype == torch.float32 for values in state.values())
+    assert weight.dtype == torch.bfloat16
+
+
+@each
+def test_a_table_in_bfloat16_follows_one_in_float32(make) -> None:
+    """Each rounding is off by less than a spacing, 2**-7 of the weight, and unbiased; 40 of them stay within ten."""
+    optimizer, exact = make(), start()
+    weight = exact.bfloat16()
+    exact.copy_(weight)
+    states = optimizer.new_state(weight), optimizer.new_state(exact)
+    for gradient in gradients(40):
+        optimizer.step(weight, states[0], None, gradient)
+        optimizer.step(exact, states[1], None, gradient)
+    assert not torch.equal(weight.float(), exact)
+    torch.testing.assert_close(weight.float(), exact, rtol=0, atol=10 * 2**-7 * exact.abs().max().item())
 
 
 def test_adam_counts_the_steps_of_each_row() -> None:
@@ -121,6 +180,8 @@ def test_a_step_keeps_the_gradient(make) -> None:
     ("make", "expected"),
     [
         (lambda: Adagrad(lr=0), "the optimizer has lr=0 and eps=1e-10; lr must be above 0 and eps not below 0"),
+        (lambda: SGD(lr=0), "the optimizer has lr=0 and eps=0.0; lr must be above 0 and eps not below 0"),
+        (lambda: RowAdagrad(eps=-1), "the optimizer has lr=0.1 and eps=-1; lr must be above 0 and eps not below 0"),
         (lambda: Adam(lr=-1.0), "the optimizer has lr=-1.0 and eps=1e-08; lr must be above 0 and eps not below 0"),
         (lambda: Adam(eps=-1.0), "the optimizer has lr=0.001 and eps=-1.0; lr must be above 0 and eps not below 0"),
         (lambda: Adam(beta1=1.0), "Adam has beta1=1.0 and beta2=0.999; both must be at least 0 and below 1"),
@@ -134,7 +195,17 @@ def test_a_step_keeps_the_gradient(make) -> None:
             "optimizer.dense_lr is 0.0, and a number above 0, or null for a share of lr, is needed",
         ),
     ],
-    ids=["no lr", "negative lr", "negative eps", "beta1", "beta2", "lr is not a number", "no dense lr"],
+    ids=[
+        "no lr",
+        "no lr of SGD",
+        "negative eps of rows",
+        "negative lr",
+        "negative eps",
+        "beta1",
+        "beta2",
+        "lr is not a number",
+        "no dense lr",
+    ],
 )
 def test_a_setting_out_of_range_is_named(make, expected: str) -> None:
     with pytest.raises(GraphkitError) as error:
@@ -142,7 +213,7 @@ def test_a_setting_out_of_range_is_named(make, expected: str) -> None:
     assert str(error.value) == expected
 
 
-@pytest.mark.parametrize("rule", [Adagrad, Adam])
+@pytest.mark.parametrize("rule", [SGD, Adagrad, RowAdagrad, Adam])
 @pytest.mark.parametrize(("dense_lr", "share", "expected"), [(None, 1.0, 0.5), (None, 0.1, 0.05), (0.2, 0.1, 0.2)])
 def test_parameters_have_a_share_of_the_learning_rate_unless_they_have_their_own(
     rule, dense_lr: float | None, share: float, expected: float

@@ -44,6 +44,32 @@ struct Answers {
     std::int64_t* buckets;  // [2 * count + 1], added to instead where there are many answers; see rank_counts.cpp
 };
 
+// How a row follows its gradient; see graphkit/engine/kernels/sparse_optimizers.py.
+enum class RowRule { sgd, adagrad, row_adagrad, adam };
+
+// One step of some rows of a table, in place. Pointers that a rule does not need are null.
+struct RowStep {
+    RowRule rule;
+    void* weight;  // [N, width], float32 or bfloat16
+    bool bfloat16;
+    float* first;         // sums of squares [N, width], of row_adagrad [N]; means of adam
+    float* second;        // means of squares of adam [N, width]
+    std::int64_t* steps;  // [N], counted up: of adam, and wherever weights are bfloat16
+    const std::int64_t* ids;
+    const float* gradient;  // [U, width]; row u is that of table row ids[u], or of row u where ids is null
+    std::size_t width;
+    double lr, beta1, beta2, eps;
+    std::uint64_t seed;  // of the rounding of bfloat16
+};
+
+// Gradients whose rows belong together: those of group u are order[i] for i from offsets[u] to offsets[u + 1].
+struct RowGroups {
+    const float* gradients;  // [P, width]
+    std::size_t width;
+    const std::uint32_t* order;
+    const std::int64_t* offsets;
+};
+
 struct Kernels {
     std::size_t lanes;
     // Fills scores[p] for all pairs of rows `begin` to `end`.
@@ -68,6 +94,12 @@ struct Kernels {
                          std::size_t begin, std::size_t end, bool* wrong);
     void (*count_pairs)(const PairInput&, float offset, std::int64_t first, const Answers* answers, std::size_t begin,
                         std::size_t end, bool* wrong);
+    // Takes a step of gradient rows `begin` to `end`.
+    void (*step_rows)(const RowStep&, std::size_t begin, std::size_t end);
+    // The first row from `begin` on, [width] each, with a value that is not finite; `end` if there is none.
+    std::size_t (*first_not_finite)(const float* rows, std::size_t width, std::size_t begin, std::size_t end);
+    // Fills rows `begin` to `end` of sums [groups, width], added up in the order of the group.
+    void (*sum_groups)(const RowGroups&, std::size_t begin, std::size_t end, float* sums);
 };
 
 // The widest instruction set that this processor and this build have, or what `choose_kernels` said.

@@ -79,7 +79,8 @@ GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
 
 GRAPHKIT_INLINE Vec sqrt(Vec v) {
 #if defined(__AVX512F__)
-    return (Vec)_mm512_sqrt_ps((__m512)v);
+    // Not _mm512_sqrt_ps, of whose definition gcc 12 says that it uses a value before it is set.
+    return (Vec)_mm512_maskz_sqrt_ps(0xFFFF, (__m512)v);
 #elif defined(__AVX2__)
     return (Vec)_mm256_sqrt_ps((__m256)v);
 #else

@@ -1,17 +1,24 @@
 """Operations that take most of a step, each defined by a plain torch twin."""
 
+from graphkit.engine.kernels.duplicate_ids import reduce_duplicates
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.log_softmax import cross_entropy
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
 from graphkit.engine.kernels.rank_counts import Answers, PairDistance, count_pairs, count_scores
+from graphkit.engine.kernels.sparse_optimizers import adagrad_, adam_, row_adagrad_, sgd_
 
 __all__ = [
     "Answers",
     "Kind",
     "PairDistance",
+    "adagrad_",
+    "adam_",
     "count_pairs",
     "count_scores",
     "cross_entropy",
     "l2_distances",
     "pair_scores",
+    "reduce_duplicates",
+    "row_adagrad_",
+    "sgd_",
 ]

@@ -2,10 +2,12 @@
 #include "engine/paths/tables.hpp"
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
+#include "engine/paths/duplicate_ids.hpp"
 #include "engine/paths/log_softmax.hpp"
 #include "engine/paths/pair_scores.hpp"
 // Counts score pairs.
 #include "engine/paths/rank_counts.hpp"
+#include "engine/paths/sparse_optimizers.hpp"
 
 namespace graphkit::GRAPHKIT_PATH {
 
@@ -22,6 +24,9 @@ const Kernels* table() {
         .softmax_gradients = softmax_gradients,
         .count_scores = count_scores,
         .count_pairs = count_pairs,
+        .step_rows = step_rows,
+        .first_not_finite = first_not_finite,
+        .sum_groups = sum_groups,
     };
     return &kernels;
 }

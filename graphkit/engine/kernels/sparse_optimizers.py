@@ -1,0 +1,272 @@
+"""Steps of sparse optimisers: rows of a table follow their gradients, in place.
+
+For a row w with gradient g, and state of its own:
+
+``sgd_``
+    w -= lr g
+``adagrad_``
+    s += g², w -= lr g / (√s + eps), with a sum s for each coordinate (Duchi et al., JMLR 2011)
+``row_adagrad_``
+    s += mean(g²), w -= lr g / (√s + eps), with one sum for the row (as in FBGEMM's exact row-wise Adagrad)
+``adam_``
+    Adam (Kingma and Ba, ICLR 2015), whose bias correction counts the steps of the row.
+
+Tables are float32, or bfloat16 with float32 state and gradient: the step is taken in float32 and the weight rounded
+stochastically, up with the probability that makes its mean exact, since a step below the spacing of bfloat16 would
+vanish otherwise. The random bits are a function of (seed, step of the row, row, coordinate).
+
+Contiguous tables in host memory are updated natively, on as many threads as torch uses; no result depends on how many.
+Everything else (float64, other devices) is updated by the twins in `reference`. Ids must be distinct, which nobody
+checks: gradients of the same row are added up by `reduce_duplicates` before. A step that is refused has changed
+nothing. Native float32 differs from the twin in float64 by at most 1e-6 of the weight and of its step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from graphkit import _native
+from graphkit.engine.kernels import reference_steps as reference
+from graphkit.errors import GraphkitError
+
+#: Numbers of the rules in the native code.
+_SGD, _ADAGRAD, _ROW_ADAGRAD, _ADAM = range(4)
+
+
+@torch.library.custom_op("graphkit::sgd_", mutates_args=("weight", "steps"))
+def sgd_(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Tensor, lr: float, seed: int = 0) -> None:
+    """Takes a step of stochastic gradient descent.
+
+    Args:
+        weight: float32[N, D], or bfloat16.
+        steps: int64[N], how often each row was updated; needed for bfloat16 alone, else None.
+        ids: int64[U] distinct rows; None = all rows.
+        gradient: float32[U, D].
+        lr: the learning rate.
+        seed: of the rounding of bfloat16.
+
+    Raises:
+        GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite.
+    """
+    gradient = _require(weight, {}, steps, ids, gradient)
+    if _is_native(weight):
+        _step(_SGD, weight, None, None, steps, ids, gradient, lr=lr, seed=seed)
+    else:
+        reference.sgd_(weight, steps, ids, gradient, lr, seed)
+
+
+@torch.library.custom_op("graphkit::adagrad_", mutates_args=("weight", "total", "steps"))
+def adagrad_(
+    weight: Tensor,
+    total: Tensor,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    eps: float,
+    seed: int = 0,
+) -> None:
+    """Takes a step of Adagrad; `total` is float32[N, D] sums of squares, the rest as for `sgd_`."""
+    gradient = _require(weight, {"total": total}, steps, ids, gradient)
+    if _is_native(weight, total):
+        _step(_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
+    else:
+        reference.adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
+
+
+@torch.library.custom_op("graphkit::row_adagrad_", mutates_args=("weight", "total", "steps"))
+def row_adagrad_(
+    weight: Tensor,
+    total: Tensor,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    eps: float,
+    seed: int = 0,
+) -> None:
+    """Takes a step of row-wise Adagrad; `total` is float32[N] sums of mean squares, the rest as for `sgd_`."""
+    gradient = _require(weight, {}, steps, ids, gradient)
+    _require_state("total", total, weight, (len(weight),))
+    if _is_native(weight, total):
+        _step(_ROW_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
+    else:
+        reference.row_adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
+
+
+@torch.library.custom_op("graphkit::adam_", mutates_args=("weight", "mean", "square", "steps"))
+def adam_(
+    weight: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    steps: Tensor,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    seed: int = 0,
+) -> None:
+    """Takes a step of Adam; `mean` and `square` are float32[N, D], `steps` int64[N], the rest as for `sgd_`."""
+    gradient = _require(weight, {"mean": mean, "square": square}, steps, ids, gradient)
+    if _is_native(weight, mean, square, steps):
+        _step(
+            _ADAM,
+            weight,
+            mean,
+            square,
+            steps,
+            ids,
+            gradient,
+            lr=lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=eps,
+            seed=seed,
+        )
+    else:
+        reference.adam_(weight, mean, square, steps, ids, gradient, lr, beta1, beta2, eps, seed)
+
+
+@sgd_.register_fake
+def _(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Tensor, lr: float, seed: int = 0) -> None:
+    pass
+
+
+@adagrad_.register_fake
+@row_adagrad_.register_fake
+def _(
+    weight: Tensor,
+    total: Tensor,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    eps: float,
+    seed: int = 0,
+) -> None:
+    pass
+
+
+@adam_.register_fake
+def _(
+    weight: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    steps: Tensor,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    seed: int = 0,
+) -> None:
+    pass
+
+
+def _step(
+    rule: int,
+    weight: Tensor,
+    first: Tensor | None,
+    second: Tensor | None,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    *,
+    lr: float,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    eps: float = 0.0,
+    seed: int,
+) -> None:
+    bits = weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight
+    ids = None if ids is None else ids.contiguous()
+    threads = torch.get_num_threads()
+    _native.step_rows(rule, bits, first, second, steps, ids, gradient, lr, beta1, beta2, eps, seed, threads)
+
+
+def _is_native(*tensors: Tensor) -> bool:
+    """Tells whether the native code can update these in place; state is float32 or int64 where weights are not."""
+    return tensors[0].dtype in (torch.float32, torch.bfloat16) and all(
+        tensor.is_contiguous() and tensor.device.type == "cpu" for tensor in tensors
+    )
+
+
+def _require(
+    weight: Tensor, state: dict[str, Tensor], steps: Tensor | None, ids: Tensor | None, gradient: Tensor
+) -> Tensor:
+    """Makes sure that all go together, before anything is written; returns the gradient, contiguous."""
+    if weight.dim() != 2 or not weight.is_floating_point():
+        raise GraphkitError(
+            f"the table is {weight.dtype} of shape {tuple(weight.shape)}; rows of float32 or bfloat16, [N, D], are "
+            "needed"
+        )
+    for name, tensor in state.items():
+        _require_state(name, tensor, weight, tuple(weight.shape))
+    if steps is None and weight.dtype == torch.bfloat16:
+        raise GraphkitError(
+            "the table is torch.bfloat16 and steps are None; their rounding needs int64 counts of each row's updates"
+        )
+    if steps is not None and (steps.dtype != torch.int64 or tuple(steps.shape) != (len(weight),)):
+        raise GraphkitError(
+            f"steps are {steps.dtype} of shape {tuple(steps.shape)} for a table of {len(weight)} rows; give int64 of "
+            f"shape ({len(weight)},)"
+        )
+    rows = _require_ids(ids, len(weight))
+    wanted = (rows, weight.shape[1])
+    if tuple(gradient.shape) != wanted or gradient.dtype != _reals(weight):
+        raise GraphkitError(
+            f"the gradient is {gradient.dtype} of shape {tuple(gradient.shape)} for {rows} rows of a {weight.dtype} "
+            f"table; give {_reals(weight)} of shape {wanted}"
+        )
+    gradient = gradient.detach().contiguous()
+    _require_finite(ids, gradient)
+    return gradient
+
+
+def _reals(weight: Tensor) -> torch.dtype:
+    """Returns the dtype of state and gradients of a table."""
+    return torch.float32 if weight.dtype == torch.bfloat16 else weight.dtype
+
+
+def _require_state(name: str, state: Tensor, weight: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(state.shape) != shape or state.dtype != _reals(weight):
+        raise GraphkitError(
+            f"the optimizer's state {name} is {state.dtype} of shape {tuple(state.shape)} for a {weight.dtype} table "
+            f"of shape {tuple(weight.shape)}; give {_reals(weight)} of shape {shape}"
+        )
+
+
+def _require_ids(ids: Tensor | None, size: int) -> int:
+    """Makes sure that ids are rows of a table of `size`; returns how many are updated."""
+    if ids is None:
+        return size
+    if ids.dim() != 1 or ids.dtype != torch.int64:
+        raise GraphkitError(
+            f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,), or None for all"
+        )
+    wrong = _native.first_bad_id(ids.cpu().contiguous(), size)
+    if wrong >= 0:
+        raise GraphkitError(
+            f"id {ids[wrong]} at place {wrong} is no row of a table of {size} rows, and nothing was updated; give ids "
+            f"from 0 to {size - 1}"
+        )
+    return len(ids)
+
+
+def _require_finite(ids: Tensor | None, gradient: Tensor) -> None:
+    if gradient.dtype == torch.float32 and gradient.device.type == "cpu":
+        wrong = _native.first_not_finite(gradient, torch.get_num_threads())
+    else:
+        bad = (~gradient.isfinite()).any(dim=1).nonzero()
+        wrong = int(bad[0]) if len(bad) else -1
+    if wrong >= 0:
+        row = wrong if ids is None else int(ids[wrong])
+        value = gradient[wrong][~gradient[wrong].isfinite()][0].item()
+        raise GraphkitError(
+            f"the gradient of row {row} has the value {value}, and nothing was updated; lower the learning rate, or "
+            "look for what makes the loss of this row overflow"
+        )
