@@ -6,7 +6,6 @@ negatives are all masked keeps its positive term only.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.engine.kernels import cross_entropy
+from graphkit.engine.kernels import cross_entropy, log_sum_terms, softplus_terms
 from graphkit.errors import GraphkitError
 
 
@@ -87,10 +86,9 @@ class Softmax(Loss):
 
     def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """Cross entropy over the answer and the sampled negatives; see `Loss.sampled`."""
-        counted = mask.sum(dim=1, keepdim=True).clamp(min=1)
-        corrected = negative + (population.unsqueeze(1) / counted).log()
-        logits = torch.cat([positive.unsqueeze(1), corrected.masked_fill(~mask, -math.inf)], dim=1)
-        return logits.logsumexp(dim=1) - positive
+        counted = mask.sum(dim=1).clamp(min=1)
+        corrected = log_sum_terms(negative, mask) + (population / counted).log()
+        return torch.logaddexp(positive, corrected) - positive
 
 
 class LogSigmoid(Loss):
@@ -113,9 +111,5 @@ class LogSigmoid(Loss):
 
     def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
         """Mean of the positive and the negative term; see `Loss.sampled`."""
-        any_left = mask.any(dim=1)
-        sharpened = (self.adversarial_temperature * negative.detach()).masked_fill(~mask, -math.inf)
-        # A row without negatives would be a softmax over nothing: it is given equal weights, then dropped.
-        weights = sharpened.masked_fill(~any_left.unsqueeze(1), 0.0).softmax(dim=1)
-        terms = (weights * F.softplus(negative)).masked_fill(~mask, 0.0).sum(dim=1)
+        terms = softplus_terms(negative, mask, sharpness=self.adversarial_temperature)
         return (F.softplus(-positive) + terms) / 2

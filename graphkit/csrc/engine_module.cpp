@@ -11,6 +11,7 @@
 #include "engine/gather.hpp"
 #include "engine/id_resolver.hpp"
 #include "engine/log_softmax.hpp"
+#include "engine/negative_terms.hpp"
 #include "engine/pair_scores.hpp"
 #include "engine/rank_counts.hpp"
 #include "engine_arrays.hpp"
@@ -111,6 +112,25 @@ void bind_engine(nb::module_& m) {
             softmax_gradients(chunk, log_totals.data(), weights.data(), threads);
         },
         nb::arg("logits"), nb::arg("halves"), nb::arg("log_totals"), nb::arg("weights"), nb::arg("threads"));
+    m.def(
+        "softplus_terms",
+        [](const Matrix& negative, const In<bool, -1, -1>& mask, float sharpness, const Out<float, -1>& terms,
+           const OutMatrix& slopes, unsigned threads) {
+            const Negatives input{negative.data(), mask.data(), negative.shape(0), negative.shape(1)};
+            const nb::gil_scoped_release release;
+            softplus_terms(input, sharpness, terms.data(), slopes.data(), threads);
+        },
+        nb::arg("negative"), nb::arg("mask"), nb::arg("sharpness"), nb::arg("terms"), nb::arg("slopes"),
+        nb::arg("threads"));
+    m.def(
+        "log_sum_terms",
+        [](const Matrix& negative, const In<bool, -1, -1>& mask, const Out<float, -1>& terms, const OutMatrix& slopes,
+           unsigned threads) {
+            const Negatives input{negative.data(), mask.data(), negative.shape(0), negative.shape(1)};
+            const nb::gil_scoped_release release;
+            log_sum_terms(input, terms.data(), slopes.data(), threads);
+        },
+        nb::arg("negative"), nb::arg("mask"), nb::arg("terms"), nb::arg("slopes"), nb::arg("threads"));
     m.def("empty", &empty, nb::arg("size"));
     nb::class_<IdResolver>(m, "IdResolver")
         .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))

@@ -24,7 +24,8 @@ class TakenRows:
 
     def take(self, places: Tensor) -> Tensor:
         """Returns float32[..., D], which requires a gradient: the rows at int64[...] places."""
-        leaf = self._rows[places].requires_grad_()
+        taken = self._rows.index_select(0, places.reshape(-1)).view(*places.shape, -1)
+        leaf = taken.requires_grad_()
         self._taken.append((places, leaf))
         return leaf
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphkit.engine.kernels import PairDistance
@@ -208,7 +209,8 @@ class Model(nn.Module, ABC):
 
     def relation_parameters(self, relations: Tensor) -> Tensor:
         """Returns float32[B, relation width]: the parameters behind int64[B] directed relations."""
-        return self.relations[relations if self.reciprocal else relations // 2]
+        # Not by indexing, whose gradient goes row by row.
+        return F.embedding(relations if self.reciprocal else relations // 2, self.relations)
 
     def turn_inverses(self, x: Tensor, relations: Tensor) -> Tensor:
         """Returns [B, D]: x, negated for each inverse that shares the parameters of its relation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -31,11 +31,11 @@ Weighting = Literal["none", "answers"]
 class _Compared:
     """What the queries of a batch are compared with."""
 
-    #: float32[C, ·]; see `Model.candidates`
-    candidates: Tensor
+    #: float32[C, ·], see `Model.candidates`: those of answers and, apart from them, of negatives that are shared
+    candidates: tuple[Tensor, ...]
     #: int64[B], places of the answers
     positives: Tensor
-    #: int64[B, K], places of own negatives; None where they are shared, which stand after the answers, or all entities
+    #: int64[B, K], places of own negatives; None where they are shared, or all entities
     negatives: Tensor | None
 
 
@@ -197,19 +197,19 @@ class EmbeddingTask(ABC):
         """Adds the gradients of the loss; returns the loss."""
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
         # never held for the whole batch.
-        vectors, candidates = queries.vectors.detach().requires_grad_(), compared.candidates.detach().requires_grad_()
+        vectors, *candidates = (x.detach().requires_grad_() for x in (queries.vectors, *compared.candidates))
         leaves = Embedded(vectors, queries.owners, queries.size)
         weights = self._weights(batch)
         # A loss of dot products goes through the entities in chunks of its own.
         in_chunks = self.full and not self.model.dot_product
-        step = max(1, _LOGITS_AT_ONCE // len(candidates)) if in_chunks else batch.size
+        step = max(1, _LOGITS_AT_ONCE // len(candidates[0])) if in_chunks else batch.size
         total = 0.0
         for start in range(0, batch.size, step):
             lanes = slice(start, min(start + step, batch.size))
             loss = (weights[lanes] * self._score(batch, leaves, candidates, compared, lanes)).sum()
             torch.autograd.backward(loss)
             total += loss.item()
-        torch.autograd.backward([queries.vectors, compared.candidates], [vectors.grad, candidates.grad])
+        torch.autograd.backward([queries.vectors, *compared.candidates], [x.grad for x in (vectors, *candidates)])
         return total
 
     def _penalty(self, batch: GatheredBatch, entities: TakenRows, anchors: list[Tensor]) -> Tensor:
@@ -222,34 +222,34 @@ class EmbeddingTask(ABC):
     def _compared(self, batch: GatheredBatch, entities: TakenRows) -> _Compared:
         """Returns what queries are compared with."""
         if not batch.batch.shared:  # all entities, or own negatives, which are most of the rows
-            return _Compared(self.model.candidates(entities.all()), batch.positives, batch.negatives)
+            return _Compared((self.model.candidates(entities.all()),), batch.positives, batch.negatives)
         assert batch.negatives is not None  # they are shared
-        some = entities.take(torch.cat([batch.positives, batch.negatives]))
-        return _Compared(self.model.candidates(some), torch.arange(batch.batch.size), None)
+        taken = (self.model.candidates(entities.take(places)) for places in (batch.positives, batch.negatives))
+        return _Compared(tuple(taken), torch.arange(batch.batch.size), None)
 
     def _score(
-        self, batch: QueryBatch, queries: Embedded, candidates: Tensor, compared: _Compared, lanes: slice
+        self, batch: QueryBatch, queries: Embedded, candidates: Sequence[Tensor], compared: _Compared, lanes: slice
     ) -> Tensor:
-        """Returns float[n]: the losses of some lanes."""
+        """Returns float[n]: the losses of some lanes, with candidates in place of those of `compared`."""
         queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
         rounded = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16")
         if self.full:
             if self.model.dot_product:  # of one vector a query: losses over all entities are of single hops
                 return self.loss.all_products(
-                    queries.vectors, candidates, positives.squeeze(1), rounded=self.precision == "bf16"
+                    queries.vectors, candidates[0], positives.squeeze(1), rounded=self.precision == "bf16"
                 )
             with rounded:
-                logits = self.model.logits(queries, candidates)
+                logits = self.model.logits(queries, candidates[0])
             return self.loss.all_entities(logits.float(), positives.squeeze(1))
         if compared.negatives is not None:
             # Together, so that each row is read, and gets its gradient, once.
-            own = self.model.logits(queries, candidates, torch.cat([positives, compared.negatives[lanes]], dim=1))
+            own = self.model.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
             positive, negative = own[:, 0], own[:, 1:]
         else:
             # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-            positive = self.model.logits(queries, candidates, positives).squeeze(1)
+            positive = self.model.logits(queries, candidates[0], positives).squeeze(1)
             with rounded:
-                negative = self.model.logits(queries, candidates[batch.size :])
+                negative = self.model.logits(queries, candidates[1])
         assert batch.mask is not None  # it comes with the negatives
         population = (len(self.table) - batch.answer_counts[lanes]).float()
         return self.loss.sampled(positive, negative.float(), batch.mask[lanes], population)

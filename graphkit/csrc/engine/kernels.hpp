@@ -88,6 +88,9 @@ struct Kernels {
     // A row of engine/log_softmax.hpp.
     void (*softmax_sums)(const void* logits, bool halves, std::size_t count, float& most, float& total);
     void (*softmax_gradients)(void* logits, bool halves, std::size_t count, float log_total, float weight);
+    // A row of engine/negative_terms.hpp; both fill its slopes and return its term.
+    float (*softplus_term)(const float* logits, const bool* mask, std::size_t count, float sharpness, float* slopes);
+    float (*log_sum_term)(const float* logits, const bool* mask, std::size_t count, float* slopes);
     // Count scores [num_queries, width] of entities from `first` on, or those of all pairs, for the answers of queries
     // `begin` to `end`, and fill their `wrong`; see engine/rank_counts.hpp.
     void (*count_scores)(const float* scores, std::size_t width, std::int64_t first, const Answers* answers,

@@ -4,6 +4,8 @@
 // Kernels use the vectors above.
 #include "engine/paths/duplicate_ids.hpp"
 #include "engine/paths/log_softmax.hpp"
+// Its terms take exponentials.
+#include "engine/paths/negative_terms.hpp"
 #include "engine/paths/pair_scores.hpp"
 // Counts score pairs.
 #include "engine/paths/rank_counts.hpp"
@@ -22,6 +24,8 @@ const Kernels* table() {
         .shared_gradients = shared_gradients,
         .softmax_sums = softmax_sums,
         .softmax_gradients = softmax_gradients,
+        .softplus_term = softplus_term,
+        .log_sum_term = log_sum_term,
         .count_scores = count_scores,
         .count_pairs = count_pairs,
         .step_rows = step_rows,

@@ -303,51 +303,64 @@ static void own_gradients(const PairInput& in, const OwnPairs& pairs, const floa
     });
 }
 
+// Rows whose coordinates and gradients stay in the first cache while all queries pass by.
+constexpr std::size_t kCachedRows = 64;
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void get(const float* from, std::size_t stride, std::size_t count, Vec* to) {
+    if (count == kLanes)
+        load_parts<Parts>(from, stride, to);
+    else
+        load_parts<Parts>(from, stride, count, to);
+}
+
+template <std::size_t Parts>
+GRAPHKIT_INLINE void put(float* to, std::size_t stride, std::size_t count, const Vec* from) {
+    if (count == kLanes)
+        store_parts<Parts>(to, stride, from);
+    else
+        store_parts<Parts>(to, stride, count, from);
+}
+
+// Coordinates d to d + count of the rows `first` to `first + rows`, for all queries; gradients of queries are added to
+// those of the rows before.
+template <class Kind>
+GRAPHKIT_INLINE void shared_block_gradients(const PairInput& in, const float* weights, std::size_t d, std::size_t count,
+                                            std::size_t first, std::size_t rows, float* of_queries, float* of_rows) {
+    constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
+    constexpr std::size_t kTile = kLanes == 16 && kQ == 1 ? 8 : 4;  // queries whose sums stay in registers
+    const std::size_t n = in.row_width / kE;
+    Vec e[kCachedRows][kE], de[kCachedRows][kE] = {};
+    for (std::size_t u = 0; u < rows; ++u) get<kE>(in.rows + (first + u) * in.row_width + d, n, count, e[u]);
+    for (std::size_t b = 0; b < in.num_queries; b += kTile) {
+        const std::size_t tile = in.num_queries - b < kTile ? in.num_queries - b : kTile;
+        Vec q[kTile][kQ] = {}, dq[kTile][kQ] = {};
+        const float* w[kTile];
+        for (std::size_t i = 0; i < kTile; ++i) {
+            const std::size_t query = b + (i < tile ? i : 0);
+            w[i] = weights + query * in.num_rows + first;
+            get<kQ>(in.queries + query * in.query_width + d, n, count, q[i]);
+            if (first > 0) get<kQ>(of_queries + query * in.query_width + d, n, count, dq[i]);
+        }
+        for (std::size_t u = 0; u < rows; ++u)
+            for (std::size_t i = 0; i < kTile; ++i)
+                Kind::gradients(fill(i < tile ? w[i][u] : 0.0f), q[i], e[u], in.inside, dq[i], de[u]);
+        for (std::size_t i = 0; i < tile; ++i) put<kQ>(of_queries + (b + i) * in.query_width + d, n, count, dq[i]);
+    }
+    for (std::size_t u = 0; u < rows; ++u) put<kE>(of_rows + (first + u) * in.row_width + d, n, count, de[u]);
+}
+
 static void shared_gradients(const PairInput& in, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows) {
     with_kind(in.kind, [&]<class Kind>(Kind) {
-        constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts, kTile = 4;
-        const std::size_t n = in.row_width / kE;
-        clear(of_rows, in.num_rows, in.row_width, kE, n, begin, end);
+        if (in.num_rows == 0)
+            clear(of_queries, in.num_queries, in.query_width, Kind::kQueryParts, in.row_width / Kind::kRowParts, begin,
+                  end);
         for (std::size_t d = begin; d < end; d += kLanes) {
             const std::size_t count = end - d < kLanes ? end - d : kLanes;
-            for (std::size_t b = 0; b < in.num_queries; b += kTile) {
-                const std::size_t tile = in.num_queries - b < kTile ? in.num_queries - b : kTile;
-                Vec q[kTile][kQ] = {}, dq[kTile][kQ] = {};
-                const float* w[kTile];
-                for (std::size_t i = 0; i < kTile; ++i) {
-                    const std::size_t lane = b + (i < tile ? i : 0);
-                    w[i] = weights + lane * in.num_rows;
-                    if (count == kLanes)
-                        load_parts<kQ>(in.queries + lane * in.query_width + d, n, q[i]);
-                    else
-                        load_parts<kQ>(in.queries + lane * in.query_width + d, n, count, q[i]);
-                }
-                for (std::size_t u = 0; u < in.num_rows; ++u) {
-                    const float* row = in.rows + u * in.row_width + d;
-                    float* gradient = of_rows + u * in.row_width + d;
-                    Vec e[kE], de[kE];
-                    if (count == kLanes) {
-                        load_parts<kE>(row, n, e);
-                        load_parts<kE>(gradient, n, de);
-                    } else {
-                        load_parts<kE>(row, n, count, e);
-                        load_parts<kE>(gradient, n, count, de);
-                    }
-                    for (std::size_t i = 0; i < kTile; ++i)
-                        Kind::gradients(fill(i < tile ? w[i][u] : 0.0f), q[i], e, in.inside, dq[i], de);
-                    if (count == kLanes)
-                        store_parts<kE>(gradient, n, de);
-                    else
-                        store_parts<kE>(gradient, n, count, de);
-                }
-                for (std::size_t i = 0; i < tile; ++i) {
-                    float* gradient = of_queries + (b + i) * in.query_width + d;
-                    if (count == kLanes)
-                        store_parts<kQ>(gradient, n, dq[i]);
-                    else
-                        store_parts<kQ>(gradient, n, count, dq[i]);
-                }
+            for (std::size_t first = 0; first < in.num_rows; first += kCachedRows) {
+                const std::size_t rows = in.num_rows - first < kCachedRows ? in.num_rows - first : kCachedRows;
+                shared_block_gradients<Kind>(in, weights, d, count, first, rows, of_queries, of_rows);
             }
         }
     });
