@@ -131,6 +131,13 @@ void bind_engine(nb::module_& m) {
             log_sum_terms(input, terms.data(), slopes.data(), threads);
         },
         nb::arg("negative"), nb::arg("mask"), nb::arg("terms"), nb::arg("slopes"), nb::arg("threads"));
+    m.def(
+        "add_rows",
+        [](const OutMatrix& to, const In<std::int64_t, -1>& places, const Matrix& from) {
+            const nb::gil_scoped_release release;
+            add_rows(to.data(), to.shape(1), {places.data(), places.size()}, from.data());
+        },
+        nb::arg("to"), nb::arg("places"), nb::arg("from_"));
     m.def("empty", &empty, nb::arg("size"));
     nb::class_<IdResolver>(m, "IdResolver")
         .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))

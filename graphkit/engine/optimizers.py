@@ -103,7 +103,7 @@ class Adagrad(RowOptimizer):
         adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps)
+        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps, fused=True)
 
 
 class RowAdagrad(RowOptimizer):
@@ -122,7 +122,7 @@ class RowAdagrad(RowOptimizer):
         row_adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps)
+        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps, fused=True)
 
 
 class Adam(RowOptimizer):
@@ -155,7 +155,9 @@ class Adam(RowOptimizer):
         adam_(weight, mean, square, steps, ids, gradient, self.lr, self.beta1, self.beta2, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adam(parameters, lr=self._dense_lr(share), betas=(self.beta1, self.beta2), eps=self.eps)
+        return torch.optim.Adam(
+            parameters, lr=self._dense_lr(share), betas=(self.beta1, self.beta2), eps=self.eps, fused=True
+        )
 
 
 def _zeros(weight: Tensor) -> Tensor:

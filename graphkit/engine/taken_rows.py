@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
+from graphkit import _native
 from graphkit.engine import buffers
 
 
 class TakenRows:
     """Rows of a step, some of which are taken out, and the gradient of all.
 
-    Indexing a tensor that requires a gradient would make one of its full size for each time. Here the rows taken out
-    have gradients of their own, which are added to the others in the end.
+    Indexing a tensor that requires a gradient would make one of its full size for each time, and the gradient of a leaf
+    would be copied. Here gradients are kept as they come, and those of rows taken out are added to the others in the
+    end.
 
     Args:
         rows: float32[U, D], without gradient.
@@ -19,28 +24,58 @@ class TakenRows:
 
     def __init__(self, rows: Tensor) -> None:
         self._rows = rows
-        self._all: Tensor | None = None
-        self._taken: list[tuple[Tensor, Tensor]] = []
+        self._root = torch.zeros((), requires_grad=True)
+        # Gradients in the order of their coming, with their places; None for those of all rows. What is taken refers to
+        # this list, and not to the object: with a cycle, gradients would stay until the garbage collector comes.
+        self._found: list[tuple[Tensor | None, Tensor]] = []
 
     def take(self, places: Tensor) -> Tensor:
         """Returns float32[..., D], which requires a gradient: the rows at int64[...] places."""
-        taken = self._rows.index_select(0, places.reshape(-1)).view(*places.shape, -1)
-        leaf = taken.requires_grad_()
-        self._taken.append((places, leaf))
-        return leaf
+        flat = places.reshape(-1)
+        taken = self._rows.index_select(0, flat).view(*places.shape, -1)
+        return _tap(self._root, taken, flat, self._found)
 
     def all(self) -> Tensor:
         """Returns the rows themselves, which require a gradient."""
-        if self._all is None:
-            self._all = self._rows.detach().requires_grad_()
-        return self._all
+        return _tap(self._root, self._rows, None, self._found)
 
     def gradient(self) -> Tensor:
-        """Returns float32[U, D]: what was accumulated, added up in the order of taking."""
-        total = None if self._all is None else self._all.grad
+        """Returns float32[U, D]: what was accumulated, added up in the order of its coming."""
+        found, total = self._found, None
+        whole = next((i for i, (places, _) in enumerate(found) if places is None), None)
+        if whole is not None:
+            total = found.pop(whole)[1]
+            if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for _, part in found):
+                total = total.clone(memory_format=torch.contiguous_format)
         if total is None:
-            total = buffers.empty(*self._rows.shape).zero_()
-        for places, leaf in self._taken:
-            if leaf.grad is not None:
-                total.index_add_(0, places.reshape(-1), leaf.grad.reshape(-1, leaf.shape[-1]))
+            total = buffers.empty(*self._rows.shape).zero_().to(self._rows.dtype)
+        for places, part in found:
+            if places is None:
+                total += part
+            elif total.dtype == torch.float32:
+                _native.add_rows(total, places, part.reshape(len(places), -1).contiguous())
+            else:
+                total.index_add_(0, places, part.reshape(len(places), -1))
+        self._found.clear()
         return total
+
+
+def _tap(root: Tensor, rows: Tensor, places: Tensor | None, found: list[tuple[Tensor | None, Tensor]]) -> Tensor:
+    tapped: Tensor = _Tap.apply(root, rows, places, found)  # type: ignore[no-untyped-call]  # torch has no types
+    return tapped
+
+
+class _Tap(torch.autograd.Function):
+    """Rows as they are, whose gradient goes into a list."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, root: Tensor, rows: Tensor, places: Tensor | None, found: list[tuple[Tensor | None, Tensor]]
+    ) -> Tensor:
+        ctx.places, ctx.found = places, found
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None, None]:
+        ctx.found.append((ctx.places, gradient))
+        return None, None, None, None

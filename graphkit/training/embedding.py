@@ -183,9 +183,9 @@ class EmbeddingTask(ABC):
             ]
         )
         compared = self._compared(batch, entities)
-        total = self._backward_scores(batch.batch, queries, compared)
         if self.n3 > 0:
             torch.autograd.backward(self._penalty(batch, entities, anchors))
+        total = self._backward_scores(batch.batch, queries, compared)
         gradient = entities.gradient()
         if not plain:
             torch.autograd.backward(encoded, gradient)
@@ -195,14 +195,16 @@ class EmbeddingTask(ABC):
 
     def _backward_scores(self, batch: QueryBatch, queries: Embedded, compared: _Compared) -> float:
         """Adds the gradients of the loss; returns the loss."""
+        weights = self._weights(batch)
+        if not self.full or self.model.dot_product:  # of dot products, the loss takes chunks of entities by itself
+            loss = (weights * self._score(batch, queries, compared.candidates, compared, slice(0, batch.size))).sum()
+            torch.autograd.backward(loss)
+            return loss.item()
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
         # never held for the whole batch.
         vectors, *candidates = (x.detach().requires_grad_() for x in (queries.vectors, *compared.candidates))
         leaves = Embedded(vectors, queries.owners, queries.size)
-        weights = self._weights(batch)
-        # A loss of dot products goes through the entities in chunks of its own.
-        in_chunks = self.full and not self.model.dot_product
-        step = max(1, _LOGITS_AT_ONCE // len(candidates[0])) if in_chunks else batch.size
+        step = max(1, _LOGITS_AT_ONCE // len(candidates[0]))
         total = 0.0
         for start in range(0, batch.size, step):
             lanes = slice(start, min(start + step, batch.size))

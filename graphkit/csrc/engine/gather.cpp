@@ -31,4 +31,12 @@ void gather_rows(const std::byte* table, std::size_t width, std::span<const std:
     });
 }
 
+void add_rows(float* to, std::size_t width, std::span<const std::int64_t> places, const float* from) {
+    for (const std::int64_t place : places) {
+        float* row = to + static_cast<std::size_t>(place) * width;
+        for (std::size_t d = 0; d < width; ++d) row[d] += from[d];
+        from += width;
+    }
+}
+
 }  // namespace graphkit

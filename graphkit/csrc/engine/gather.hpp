@@ -10,4 +10,7 @@ namespace graphkit {
 void gather_rows(const std::byte* table, std::size_t width, std::span<const std::int64_t> ids,
                  const std::int64_t* places, std::byte* to, unsigned threads);
 
+// Adds row i of `from` to row places[i] of `to`, one after the other.
+void add_rows(float* to, std::size_t width, std::span<const std::int64_t> places, const float* from);
+
 }  // namespace graphkit
