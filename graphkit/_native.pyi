@@ -123,6 +123,15 @@ def softplus_terms(
     negative: Tensor, mask: Tensor, sharpness: float, terms: Tensor, slopes: Tensor, threads: int
 ) -> None: ...
 def log_sum_terms(negative: Tensor, mask: Tensor, terms: Tensor, slopes: Tensor, threads: int) -> None: ...
+def beta_moments(parameters: Tensor, statistics: Tensor, log_beta: Tensor, threads: int) -> None: ...
+def beta_gradients(
+    parameters: Tensor,
+    statistics: Tensor,
+    of_statistics: Tensor,
+    of_log_beta: Tensor,
+    gradients: Tensor,
+    threads: int,
+) -> None: ...
 def count_scores(
     candidates: Tensor,
     answers: Tensor,

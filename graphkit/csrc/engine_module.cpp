@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "engine/beta_moments.hpp"
 #include "engine/gather.hpp"
 #include "engine/id_resolver.hpp"
 #include "engine/log_softmax.hpp"
@@ -138,6 +139,25 @@ void bind_engine(nb::module_& m) {
             add_rows(to.data(), to.shape(1), {places.data(), places.size()}, from.data());
         },
         nb::arg("to"), nb::arg("places"), nb::arg("from_"));
+    m.def(
+        "beta_moments",
+        [](const Matrix& parameters, const OutMatrix& statistics, const Out<double, -1>& log_beta, unsigned threads) {
+            const BetaRows rows{parameters.data(), parameters.shape(0), parameters.shape(1) / 2};
+            const nb::gil_scoped_release release;
+            beta_moments(rows, statistics.data(), log_beta.data(), threads);
+        },
+        nb::arg("parameters"), nb::arg("statistics"), nb::arg("log_beta"), nb::arg("threads"));
+    m.def(
+        "beta_gradients",
+        [](const Matrix& parameters, const Matrix& statistics, const Matrix& of_statistics,
+           const In<double, -1>& of_log_beta, const OutMatrix& gradients, unsigned threads) {
+            const BetaRows rows{parameters.data(), parameters.shape(0), parameters.shape(1) / 2};
+            const nb::gil_scoped_release release;
+            beta_gradients(rows, statistics.data(), of_statistics.data(), of_log_beta.data(), gradients.data(),
+                           threads);
+        },
+        nb::arg("parameters"), nb::arg("statistics"), nb::arg("of_statistics"), nb::arg("of_log_beta"),
+        nb::arg("gradients"), nb::arg("threads"));
     m.def("empty", &empty, nb::arg("size"));
     nb::class_<IdResolver>(m, "IdResolver")
         .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import pair_scores
+from graphkit.engine.kernels import beta_moments, pair_scores
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, require_even, scale_of_margin
 from graphkit.models.intersections import BranchAttention, initialize_layers
@@ -16,6 +16,9 @@ from graphkit.models.intersections import BranchAttention, initialize_layers
 #: Parameters of all Betas lie in [1/20, 20], which negation maps to itself. The published bounds, 0.05 and 1e9, let a
 #: negation lead to 1e-9, where gradients explode.
 LEAST, MOST = 0.05, 20.0
+
+#: Candidates whose mean products with own candidates are taken from.
+_REFERENCE_ROWS = 256
 
 
 class BetaE(Model):
@@ -93,8 +96,7 @@ class BetaE(Model):
         """Returns what `score` compares with.
 
         Betas are an exponential family: of an entity (a, b), the divergence from a query needs the expectations of
-        log x and log (1-x), and the entropy, alone. They are computed in float64, once for any number of queries,
-        since the difference of digammas cancels.
+        log x and log (1-x), and the entropy, alone.
 
         Args:
             encoded: float32[U, D].
@@ -102,13 +104,7 @@ class BetaE(Model):
         Returns:
             float32[U, D + 1]: u = ψ(a) - ψ(a + b), then v = ψ(b) - ψ(a + b), then the entropy of all Betas together.
         """
-        wide = encoded.double()
-        a, b = wide.chunk(2, dim=1)
-        expectations = torch.digamma(wide) - torch.digamma(a + b).repeat(1, 2)
-        # With the rounded expectations, whose errors then cancel in divergences from close queries.
-        rounded = expectations.to(encoded.dtype)
-        entropy = _log_beta(wide) - ((wide - 1) * rounded.double()).sum(dim=1)
-        return torch.cat([rounded, entropy.to(encoded.dtype).unsqueeze(1)], dim=1)
+        return beta_moments(encoded)[0]
 
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates as a matrix product; see `Model.score`.
@@ -126,6 +122,9 @@ class BetaE(Model):
         Returns:
             float32[V, N] or [V, K].
         """
+        log_beta = beta_moments(queries)[1]
+        if places is not None:
+            return self._score_own(queries, log_beta, candidates, places)
         expectations, entropy = candidates[:, :-1], candidates[:, -1].double()
         # The queries' alone: a candidate has the same score, bit for bit, whatever it is scored beside. Where the
         # references lie changes no score, so that no gradient flows through them.
@@ -133,17 +132,18 @@ class BetaE(Model):
         expected = self.candidates(reference.unsqueeze(0))[0, :-1]
         of_candidates = entropy + expectations.double() @ (reference.double() - 1)
         deviations = queries - reference
-        of_queries = _log_beta(queries.double()) - deviations.double() @ expected.double()
+        of_queries = log_beta - deviations.double() @ expected.double()
         # Both are large where their difference is small: what they share is taken off before they are rounded.
         shared = of_queries.detach().nanmean()
         rows = (self.margin + shared - of_queries).to(queries.dtype).unsqueeze(1)
         columns = (of_candidates - shared).to(queries.dtype)
-        if places is not None:
-            columns = columns[places]
-        return rows + columns + pair_scores("dot", deviations, expectations - expected, places)
+        return rows + columns + pair_scores("dot", deviations, expectations - expected)
 
-
-def _log_beta(parameters: Tensor) -> Tensor:
-    """Returns [U]: the logarithm of the beta function, summed over the Betas of rows [U, D]."""
-    a, b = parameters.chunk(2, dim=1)
-    return (torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)).sum(dim=1)
+    def _score_own(self, queries: Tensor, log_beta: Tensor, candidates: Tensor, places: Tensor) -> Tensor:
+        """Scores [V, K] of own candidates: the same sum, with the entropy as one more coordinate, and no row copied."""
+        # Where the reference lies changes no score, so that no gradient flows through it: some rows will do.
+        reference = candidates[:_REFERENCE_ROWS].detach().nanmean(dim=0)
+        factors = torch.cat([queries - 1, torch.ones_like(queries[:, :1])], dim=1)
+        rows = self.margin - log_beta + factors.double() @ reference.double()
+        centred = torch.cat([factors, reference.expand_as(factors)], dim=1)
+        return rows.to(queries.dtype).unsqueeze(1) + pair_scores("centred", centred, candidates, places)

@@ -25,7 +25,7 @@ Problem make(PairKind kind, std::size_t queries, std::size_t rows, std::size_t w
     std::mt19937 random(static_cast<unsigned>(queries * 31 + rows * 7 + width));
     std::normal_distribution<float> normal;
     Problem p;
-    const std::size_t query_width = kind == PairKind::box ? 2 * width : width;
+    const std::size_t query_width = kind == PairKind::box || kind == PairKind::centred ? 2 * width : width;
     p.queries.resize(queries * query_width);
     p.rows.resize(rows * width);
     p.per_query = per_query;
@@ -49,6 +49,12 @@ double plain(const PairInput& in, std::size_t b, std::size_t u, double weight, d
                 score += static_cast<double>(q[d]) * e[d];
                 if (dq != nullptr) dq[d] += weight * e[d], de[d] += weight * q[d];
                 continue;
+            case PairKind::centred: {
+                const double from = static_cast<double>(e[d]) - q[n + d];
+                score += q[d] * from;
+                if (dq != nullptr) dq[d] += weight * from, dq[n + d] -= weight * q[d], de[d] += weight * q[d];
+                continue;
+            }
             case PairKind::l1:
                 score += std::abs(x), row = sign;
                 break;
@@ -134,7 +140,8 @@ void check_shared(const Problem& p, unsigned threads) {
 TEST(every_path_equals_plain_loops) {
     for (const std::string& path : kernel_paths()) {
         CHECK(choose_kernels(path));
-        for (const PairKind kind : {PairKind::dot, PairKind::l1, PairKind::l2, PairKind::rotate, PairKind::box})
+        for (const PairKind kind :
+             {PairKind::dot, PairKind::l1, PairKind::l2, PairKind::rotate, PairKind::box, PairKind::centred})
             for (const std::size_t width : {2, 6, 16, 34, 64, 130})
                 for (const std::size_t queries : {1, 5, 9}) {
                     const Problem p = make(kind, queries, 7, width, 11);

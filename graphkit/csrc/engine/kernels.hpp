@@ -11,14 +11,14 @@
 namespace graphkit {
 
 // What is computed of a query q and a row e; see graphkit/engine/kernels/pair_scores.py.
-enum class PairKind { dot, l1, l2, rotate, box };
+enum class PairKind { dot, l1, l2, rotate, box, centred };
 
 // Queries and the rows that they are compared with.
 struct PairInput {
     PairKind kind;
     const float* queries;  // [num_queries, query_width]
     std::size_t num_queries;
-    std::size_t query_width;  // 2 * row_width for boxes, else row_width
+    std::size_t query_width;  // 2 * row_width for boxes and centred products, else row_width
     const float* rows;        // [num_rows, row_width]
     std::size_t num_rows;
     std::size_t row_width;
@@ -91,6 +91,10 @@ struct Kernels {
     // A row of engine/negative_terms.hpp; both fill its slopes and return its term.
     float (*softplus_term)(const float* logits, const bool* mask, std::size_t count, float sharpness, float* slopes);
     float (*log_sum_term)(const float* logits, const bool* mask, std::size_t count, float* slopes);
+    // A row of engine/beta_moments.hpp.
+    void (*beta_moments)(const float* row, std::size_t betas, float* statistics, double& log_beta);
+    void (*beta_gradients)(const float* row, std::size_t betas, const float* statistics, const float* of_statistics,
+                           double of_log_beta, float* gradient);
     // Count scores [num_queries, width] of entities from `first` on, or those of all pairs, for the answers of queries
     // `begin` to `end`, and fill their `wrong`; see engine/rank_counts.hpp.
     void (*count_scores)(const float* scores, std::size_t width, std::int64_t first, const Answers* answers,

@@ -4,7 +4,7 @@ Either each query has candidates of its own, named by their places among the row
 query. The kinds, for a query q and a row e:
 
 ``dot``
-    q · e (ComplEx, DistMult; and BetaE, whose divergence is one of transformed rows).
+    q · e (ComplEx, DistMult).
 ``l1``, ``l2``
     the norm of e - q (TransE, GQE).
 ``rotate``
@@ -12,6 +12,9 @@ query. The kinds, for a query q and a row e:
 ``box``
     Σ max(δ - o, 0) + inside · abs(min(δ, o)) with δ = abs(e - c), for a query of centre c, then half width o
     (Query2box).
+``centred``
+    q · (e - c), for a query of q, then c: as a dot product that is taken from a reference, exact where rows lie close
+    together (BetaE).
 
 Gradients at ties: 0 for a coordinate, a modulus or a distance that is 0; δ = o counts as inside.
 
@@ -31,7 +34,7 @@ from graphkit import _native
 from graphkit.engine import buffers
 from graphkit.errors import GraphkitError
 
-Kind = Literal["dot", "l1", "l2", "rotate", "box"]
+Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
 
 #: Numbers of the kinds in the native code.
 _NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
@@ -44,7 +47,7 @@ def pair_scores(
 
     Args:
         kind: what is computed; see above.
-        queries: float32[V, W], W = 2 D for boxes, otherwise D.
+        queries: float32[V, W], W = 2 D for ``box`` and ``centred``, otherwise D.
         rows: float32[U, D], the candidates; D is even for ``rotate``.
         places: int64[V, K], the rows that each query is compared with; None = all.
         inside: weight of the distance within a box.
@@ -81,6 +84,9 @@ def reference(
         offsets = (candidates - centres).abs()
         within = torch.where(offsets > widths, widths, offsets)
         return ((offsets - widths).relu() + inside * within.abs()).sum(dim=2)
+    if kind == "centred":
+        factors, centres = queries.unsqueeze(1).chunk(2, dim=2)
+        return (factors * (candidates - centres)).sum(dim=2)
     differences = candidates - queries.unsqueeze(1)
     if kind == "rotate":
         moduli: Tensor = torch.linalg.vector_norm(torch.stack(differences.chunk(2, dim=2)), dim=0)
@@ -226,7 +232,7 @@ def _require(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -
             f"queries have shape {tuple(queries.shape)} and rows {tuple(rows.shape)}; both need two dimensions, "
             "[V, W] and [U, D]"
         )
-    width = rows.shape[1] * (2 if kind == "box" else 1)
+    width = rows.shape[1] * (2 if kind in ("box", "centred") else 1)
     if queries.shape[1] != width:
         raise GraphkitError(
             f"queries have width {queries.shape[1]} and rows {rows.shape[1]}, and scores of kind {kind} need queries "

@@ -49,7 +49,7 @@ def threads() -> Iterator[None]:
 def pairs(kind: Kind, queries: int, rows: int, dim: int, own: int | None, *, seed: int = 0) -> list[Tensor | None]:
     """Queries [V, W], rows [U, dim] and places [V, own], or None for shared rows."""
     generator = torch.Generator().manual_seed(seed)
-    q = torch.randn(queries, dim * (2 if kind == "box" else 1), generator=generator)
+    q = torch.randn(queries, dim * (2 if kind in ("box", "centred") else 1), generator=generator)
     e = torch.randn(rows, dim, generator=generator)
     places = None if own is None else torch.randint(max(rows, 1), (queries, own), generator=generator)
     return [q, e, places]
@@ -123,7 +123,7 @@ def test_a_pair_has_the_same_score_bit_for_bit_wherever_it_stands(kind: Kind, di
 @each_kind
 @each_side
 def test_where_query_and_row_are_equal_distances_and_their_gradients_are_zero(kind: Kind, own: bool) -> None:
-    if kind == "dot":
+    if kind in ("dot", "centred"):
         pytest.skip("a similarity, not a distance")
     q = torch.full((3, 8), 0.5)
     e = q.clone().requires_grad_()
@@ -230,7 +230,13 @@ def test_gradients_of_the_twin_equal_finite_differences(kind: Kind, own: bool) -
 @pytest.mark.parametrize(
     ("kind", "queries", "rows", "places", "message"),
     [
-        ("l3", (2, 4), (3, 4), None, "pairs have no score of kind 'l3'; choose one of dot, l1, l2, rotate, box"),
+        (
+            "l3",
+            (2, 4),
+            (3, 4),
+            None,
+            "pairs have no score of kind 'l3'; choose one of dot, l1, l2, rotate, box, centred",
+        ),
         (
             "l1",
             (2, 4, 1),

@@ -2,6 +2,7 @@
 #include "engine/paths/tables.hpp"
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
+#include "engine/paths/beta_moments.hpp"
 #include "engine/paths/duplicate_ids.hpp"
 #include "engine/paths/log_softmax.hpp"
 // Its terms take exponentials.
@@ -26,6 +27,8 @@ const Kernels* table() {
         .softmax_gradients = softmax_gradients,
         .softplus_term = softplus_term,
         .log_sum_term = log_sum_term,
+        .beta_moments = beta_moments,
+        .beta_gradients = beta_gradients,
         .count_scores = count_scores,
         .count_pairs = count_pairs,
         .step_rows = step_rows,

@@ -84,6 +84,18 @@ struct Box {
     }
 };
 
+struct Centred {
+    static constexpr std::size_t kQueryParts = 2, kRowParts = 1;
+    GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) { return fma(q[0], e[0] - q[1], sum); }
+    GRAPHKIT_INLINE float finish(float sum) { return sum; }
+    GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
+        const Vec of_row = weight * q[0];
+        de[0] += of_row;
+        dq[0] = fma(weight, e[0] - q[1], dq[0]);
+        dq[1] -= of_row;
+    }
+};
+
 template <class F>
 GRAPHKIT_INLINE void with_kind(PairKind kind, F&& run) {
     switch (kind) {
@@ -97,6 +109,8 @@ GRAPHKIT_INLINE void with_kind(PairKind kind, F&& run) {
             return run(Rotate{});
         case PairKind::box:
             return run(Box{});
+        case PairKind::centred:
+            return run(Centred{});
     }
 }
 
