@@ -5,7 +5,7 @@
 
 namespace graphkit {
 
-// Rows [rows, 2 * betas]: the parameters a of all Betas of a row, then all b, from 1e-3 to 1e6.
+// Rows [rows, 2 * betas]: the parameters a of all Betas of a row, then all b, from 1e-3 to 1e4.
 struct BetaRows {
     const float* parameters;
     std::size_t rows, betas;

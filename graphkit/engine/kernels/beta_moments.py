@@ -17,7 +17,7 @@ def beta_moments(parameters: Tensor) -> tuple[Tensor, Tensor]:
     float32 on the CPU is computed natively, in double precision inside; everything else by the twin, `reference`.
 
     Args:
-        parameters: float32[U, 2B]: a of all Betas of a row, then all b; from 1e-3 to 1e6.
+        parameters: float32[U, 2B]: a of all Betas of a row, then all b; from 1e-3 to 1e4.
 
     Returns:
         float32[U, 2B + 1]: E[log x] = ψ(a) - ψ(a + b), then E[log(1 - x)] = ψ(b) - ψ(a + b), then the entropy of all
