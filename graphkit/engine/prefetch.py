@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,7 +68,10 @@ class RowPrefetcher:
     def __next__(self) -> GatheredBatch:
         with span("wait"):
             ready, missing = self._next.result()
-        if missing is not None and ready.ids is not None:
+        if ready.ids is None:
+            # The table as it stands now: for rows that are converted this is a copy.
+            ready = dataclasses.replace(ready, rows=self._table.slice(0, len(self._table)))
+        elif missing is not None:
             with span("gather"):
                 self._table.gather_into(ready.ids[missing], missing, ready.rows)
         self._next = self._thread.submit(self._gather)
@@ -83,9 +87,8 @@ class RowPrefetcher:
             batch = next(self._batches)
         if self._all_rows:
             anchors = tuple(segment.anchors for segment in batch.segments)
-            return GatheredBatch(
-                batch, None, self._table.slice(0, len(self._table)), anchors, batch.positives, batch.negatives
-            ), None
+            rows = self._table.weight  # those of the moment of delivery take their place
+            return GatheredBatch(batch, None, rows, anchors, batch.positives, batch.negatives), None
         before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
         self._turn = 1 - self._turn
         with span("resolve"):

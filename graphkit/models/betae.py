@@ -112,7 +112,8 @@ class BetaE(Model):
         For a query (c, d) ``KL = log B(c, d) - entropy - (c - 1) u - (d - 1) v``, summed over Betas. The product is
         taken of deviations from references, which leaves the sum as it is but for rounding, and the rest is added in
         float64. In float32 and 800 reals the error is some 1e-6 for fresh rows, and at most 1e-4 plus 1e-6 of the
-        largest divergence of the call for rows anywhere within the bounds.
+        largest divergence of the call for rows anywhere within the bounds. Where candidates are shared, each has the
+        same score, bit for bit, whatever it is scored beside.
 
         Args:
             queries: float32[V, D].
@@ -126,8 +127,8 @@ class BetaE(Model):
         if places is not None:
             return self._score_own(queries, log_beta, candidates, places)
         expectations, entropy = candidates[:, :-1], candidates[:, -1].double()
-        # The queries' alone: a candidate has the same score, bit for bit, whatever it is scored beside. Where the
-        # references lie changes no score, so that no gradient flows through them.
+        # The queries' alone, so that no candidate's score depends on the others. Where the references lie changes no
+        # score but for rounding, so that no gradient flows through them.
         reference = queries.detach().nanmean(dim=0)
         expected = self.candidates(reference.unsqueeze(0))[0, :-1]
         of_candidates = entropy + expectations.double() @ (reference.double() - 1)

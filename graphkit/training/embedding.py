@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -122,12 +123,19 @@ class EmbeddingTask(ABC):
         """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
         with span("compute"):
             loss, gradient = self._backward(batch)
-        with span("update"):
-            self.table.update(batch.ids, gradient)
-            self.dense.step()
-            self.dense.zero_grad()
+        if math.isfinite(loss):  # else nothing is updated, and the trainer stops
+            with span("update"):
+                self._update(batch, gradient)
         self._trained = batch.number + 1
         return {"loss": loss, "samples": batch.batch.size}
+
+    def _update(self, batch: GatheredBatch, gradient: Tensor) -> None:
+        try:
+            self.table.update(batch.ids, gradient)
+        except GraphkitError as error:
+            raise GraphkitError(f"batch {batch.number} (seed {self.sampler.options.seed}): {error}") from error
+        self.dense.step()
+        self.dense.zero_grad()
 
     @abstractmethod
     def validate(self) -> dict[str, float]:

@@ -111,14 +111,17 @@ def test_a_batch_of_another_graph_is_refused() -> None:
     feed.close()
 
 
-def test_all_rows_are_the_table_itself() -> None:
-    kept = table()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_rows_are_those_of_the_table_at_the_moment_of_delivery(dtype: torch.dtype) -> None:
+    kept = EmbeddingTable(table().weight.to(dtype), Adam(lr=0.1))
     feed = RowPrefetcher(random_batches(20), kept, all_rows=True)
     next(feed)
-    kept.update(None, torch.ones_like(kept.weight))
+    kept.update(None, torch.ones(kept.weight.shape))
     ready = next(feed)
     assert ready.ids is None
-    assert ready.rows.data_ptr() == kept.weight.data_ptr()
+    assert torch.equal(ready.rows, kept.weight.float())
+    if dtype == torch.float32:
+        assert ready.rows.data_ptr() == kept.weight.data_ptr()
     assert torch.equal(ready.positives, ready.batch.positives)
     feed.close()
 

@@ -132,3 +132,12 @@ def test_the_operations_pass_the_checks_of_torch(most: int) -> None:
     parts = (answers.scores, answers.offsets, answers.known, answers.known_offsets, 0)
     torch.library.opcheck(score_counts, (scores, *parts))
     torch.library.opcheck(pair_counts, (vectors, table, *parts, "l1", 1.0, 0.0))
+
+
+def test_an_entity_that_is_known_twice_is_left_out_once() -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0, 0.0]])
+    own, offsets = torch.tensor([1.0]), torch.tensor([0, 1])
+    for known in ([0, 2], [0, 2, 2], [0, 0, 2, 2, 2]):
+        answers = Answers(own, offsets, torch.tensor(known), torch.tensor([0, len(known)]))
+        counts, _ = count_scores(scores, answers, first=0)
+        assert counts.tolist() == [[1], [0]]

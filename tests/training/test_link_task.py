@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -364,3 +365,26 @@ def test_a_step_s_stages_can_be_recorded(graph: KnowledgeGraph, mode: Mode) -> N
     assert {"wait", "compute", "update"} <= set(timeline.shares())
     gathers = set() if mode == "none" else {"resolve", "gather"}
     assert set(timeline.shares(main=False)) == {"sample"} | gathers
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loss_that_is_no_number_updates_nothing(graph: KnowledgeGraph, mode: Mode) -> None:
+    task = make_task(graph, mode=mode)
+    task.table.weight[:] = torch.nan
+    state = {name: values.clone() for name, values in task.table.state_dict().items()}
+    logged = task.step(next(task.batches()))
+    assert math.isnan(logged["loss"])
+    assert all(torch.equal(values, state[name]) for name, values in task.table.state_dict().items())
+    task.close()
+
+
+def test_a_gradient_that_is_no_number_is_told_with_its_batch(graph: KnowledgeGraph) -> None:
+    task = make_task(graph, mode="own")
+    batch = next(task.batches())
+    with pytest.raises(GraphkitError) as error:
+        task._update(batch, torch.full(batch.rows.shape, torch.inf))
+    assert str(error.value) == (
+        f"batch 0 (seed {task.sampler.options.seed}): the gradient of row {batch.ids[0]} has the value inf, and "
+        "nothing was updated; lower the learning rate, or look for what makes the loss of this row overflow"
+    )
+    task.close()

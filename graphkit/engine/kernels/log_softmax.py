@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.errors import GraphkitError
 
 #: Logits that are held at once: 256 MiB in float32, half of that in bfloat16.
 LOGITS_AT_ONCE = 2**26
@@ -31,8 +32,12 @@ def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bo
             the answer is float32 in any case.
 
     Returns:
-        float32[B]. In float32 the error is at most 1e-5 of the largest logit, or of 1.
+        float32[B]. In float32 the error is at most 1e-5 of the largest logit, or of 1. The gradient is taken once.
+
+    Raises:
+        GraphkitError: shapes or dtypes do not go together, or a target is no row.
     """
+    _require(queries, rows, targets)
     if queries.dtype != torch.float32 or queries.device.type != "cpu":
         return reference(queries, rows, targets)
     found: tuple[Tensor, Tensor, Tensor] = cross_entropies(queries.contiguous(), rows.contiguous(), targets, rounded)
@@ -152,3 +157,20 @@ def _products(factor: Tensor, rows: Tensor) -> Tensor:
 def _numbers(logits: Tensor) -> Tensor:
     """Returns logits as numbers that arrays know: bfloat16 as the integers of its bits."""
     return logits.view(torch.int16) if logits.dtype == torch.bfloat16 else logits
+
+
+def _require(queries: Tensor, rows: Tensor, targets: Tensor) -> None:
+    """Makes sure that shapes and dtypes go together, and that targets are rows."""
+    if queries.dim() != 2 or rows.dim() != 2 or queries.shape[1] != rows.shape[1] or queries.dtype != rows.dtype:
+        raise GraphkitError(
+            f"queries are {queries.dtype} of shape {tuple(queries.shape)} and rows {rows.dtype} of shape "
+            f"{tuple(rows.shape)}; give [B, D] and [N, D] of the same dtype"
+        )
+    if targets.dtype != torch.int64 or targets.shape != queries.shape[:1]:
+        raise GraphkitError(
+            f"targets are {targets.dtype} of shape {tuple(targets.shape)} for {len(queries)} queries; give int64 of "
+            f"shape ({len(queries)},)"
+        )
+    outside = targets[(targets < 0) | (targets >= len(rows))]
+    if len(outside):
+        raise GraphkitError(f"a target is row {outside[0]}, outside 0 to {len(rows) - 1}; give places of rows")

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _native
+from graphkit.errors import GraphkitError
 
 
 def softplus_terms(negative: Tensor, mask: Tensor, *, sharpness: float) -> Tensor:
@@ -24,8 +25,12 @@ def softplus_terms(negative: Tensor, mask: Tensor, *, sharpness: float) -> Tenso
         sharpness: 0 or more; 0 weights all equally.
 
     Returns:
-        float32[B]; 0 where nothing counts. The error is at most 1e-5 of the term.
+        float32[B]; 0 where nothing counts. The error is at most 1e-5 of the term, or 1e-37.
+
+    Raises:
+        GraphkitError: the mask is no bool of the shape of the logits.
     """
+    _require(negative, mask)
     if not _is_native(negative):
         return reference_softplus_terms(negative, mask, sharpness=sharpness)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), sharpness)
@@ -41,7 +46,11 @@ def log_sum_terms(negative: Tensor, mask: Tensor) -> Tensor:
 
     Returns:
         float32[B]; -infinity where nothing counts. The error is at most 1e-5 of the largest logit, or of 1.
+
+    Raises:
+        GraphkitError: the mask is no bool of the shape of the logits.
     """
+    _require(negative, mask)
     if not _is_native(negative):
         return reference_log_sum_terms(negative, mask)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), None)
@@ -94,3 +103,12 @@ negative_terms.register_autograd(_backward, setup_context=_keep)
 
 def _is_native(negative: Tensor) -> bool:
     return negative.dtype == torch.float32 and negative.device.type == "cpu"
+
+
+def _require(negative: Tensor, mask: Tensor) -> None:
+    """Makes sure that every logit of [B, K] has its mask."""
+    if negative.dim() != 2 or mask.shape != negative.shape or mask.dtype != torch.bool:
+        raise GraphkitError(
+            f"logits of negatives have shape {tuple(negative.shape)} and their mask is {mask.dtype} of shape "
+            f"{tuple(mask.shape)}; give both two dimensions, [B, K], and a mask of torch.bool"
+        )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import _native
+from graphkit import GraphkitError, _native
 from graphkit.engine.kernels import cross_entropy, log_softmax
 from graphkit.engine.kernels.log_softmax import cross_entropies, cross_entropy_gradients, reference
 
@@ -138,3 +138,33 @@ def test_gradients_are_taken_once() -> None:
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("queries", "rows", "targets", "message"),
+    [
+        (
+            torch.zeros(2, 3),
+            torch.zeros(4, 3, dtype=torch.float64),
+            torch.tensor([0, 1]),
+            "queries are torch.float32 of shape (2, 3) and rows torch.float64 of shape (4, 3); give [B, D] and [N, D] "
+            "of the same dtype",
+        ),
+        (
+            torch.zeros(2, 3),
+            torch.zeros(4, 3),
+            torch.tensor([0, 1, 2]),
+            "targets are torch.int64 of shape (3,) for 2 queries; give int64 of shape (2,)",
+        ),
+        (
+            torch.zeros(2, 3),
+            torch.zeros(4, 3),
+            torch.tensor([0, -1]),
+            "a target is row -1, outside 0 to 3; give places of rows",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(queries: Tensor, rows: Tensor, targets: Tensor, message: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        cross_entropy(queries, rows, targets)
+    assert str(error.value) == message

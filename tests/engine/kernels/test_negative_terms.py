@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import _native
+from graphkit import GraphkitError, _native
 from graphkit.engine.kernels.negative_terms import (
     log_sum_terms,
     negative_terms,
@@ -128,3 +128,20 @@ def test_the_custom_operation_passes_torch_s_own_checks(sharpness: float | None)
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     negative = torch.randn(4, 9, requires_grad=True)
     torch.library.opcheck(negative_terms, (negative, torch.ones(4, 9).bool(), sharpness), test_utils=tests)
+
+
+@each
+@pytest.mark.parametrize(
+    ("logits", "mask", "said"),
+    [
+        ((4, 8), torch.ones(4, 1).bool(), "(4, 8) and their mask is torch.bool of shape (4, 1)"),
+        ((8,), torch.ones(8).bool(), "(8,) and their mask is torch.bool of shape (8,)"),
+        ((4, 8), torch.ones(4, 8), "(4, 8) and their mask is torch.float32 of shape (4, 8)"),
+    ],
+)
+def test_a_mask_of_another_shape_is_refused(name: str, logits: tuple[int, ...], mask: Tensor, said: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        PAIRS[name][0](torch.zeros(logits), mask)
+    assert str(error.value) == (
+        f"logits of negatives have shape {said}; give both two dimensions, [B, K], and a mask of torch.bool"
+    )

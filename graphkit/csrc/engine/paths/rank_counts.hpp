@@ -98,7 +98,8 @@ GRAPHKIT_INLINE bool count_unknown(const float* scores, std::size_t count, std::
         float taken[kKnownAtOnce];
         std::size_t size = 0;
         for (; size < kKnownAtOnce && next < answers.num_known && answers.known[next] < end; ++next)
-            taken[size++] = scores[answers.known[next] - first];
+            if (next == 0 || answers.known[next] != answers.known[next - 1])  // an entity counts once
+                taken[size++] = scores[answers.known[next] - first];
         count_some(taken, size, -1, answers);
     }
     return nan;
