@@ -150,7 +150,7 @@ class Model(nn.Module, ABC):
             return None
         return (
             f"{type(self).__name__} has no {' and no '.join(lacks)}, which queries of the structure {structure.name} "
-            "need; choose structures without, or a model that has them (gqe intersects, betae negates too)"
+            "need; choose structures without, or a model that has them (gqe and query2box intersect, betae negates too)"
         )
 
     def require(self, structure: Structure) -> None:

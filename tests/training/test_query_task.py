@@ -237,7 +237,7 @@ def test_structures_that_the_model_cannot_embed_are_refused_before_training(grap
         QueryTask(graph, GQE(4, dim=4), sampler=sampler)
     assert str(error.value) == (
         "GQE has no negations, which queries of the structure 2in need; choose structures without, or a model that has "
-        "them (gqe intersects, betae negates too)"
+        "them (gqe and query2box intersect, betae negates too)"
     )
 
 
