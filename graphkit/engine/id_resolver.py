@@ -12,8 +12,8 @@ from graphkit.errors import GraphkitError
 class IdResolver:
     """The distinct ids of a batch in ascending order, and the place of each id among them.
 
-    It takes N/8 bytes for a bit of each entity and N/16 for counts, and time that grows with the batch and, some milliseconds
-    for 10^8, with N. Nothing is sorted.
+    It takes N/8 bytes for a bit of each entity and N/16 for counts, and time that grows with the batch and, by some
+    milliseconds for 10^8, with N. Nothing is sorted.
 
     Args:
         num_ids: N; ids are 0 to N-1.

@@ -186,7 +186,8 @@ def test_a_structure_that_a_model_cannot_embed_is_refused(name: str, shape: str)
         model.embed(STRUCTURES[shape], anchors, relations)
     assert str(error.value) == (
         f"{class_of(name).__name__} has no {' and no '.join(lacks(name, shape))}, which queries of the structure "
-        f"{shape} need; choose structures without, or a model that has them (gqe and query2box intersect, betae negates too)"
+        f"{shape} need; choose structures without, or a model that has them (gqe and query2box intersect, betae "
+        "negates too)"
     )
 
 
