@@ -209,7 +209,7 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         (["sed=1"], "there is no setting 'sed'; nearest: seed"),
         (["modle=transe"], "there is no setting 'modle'; nearest: model"),
         (["qqqqq=1"], "there is no setting 'qqqqq'; graphkit train --cfg job shows all settings"),
-        (["+model.width=3"], "model has no setting 'width'; settings: dim, init_scale, reciprocal"),
+        (["+model.width=3"], "model has no setting 'width'; settings: dim, init_scale, reciprocal, intersection"),
         (["+trainer.max_step=3"], "trainer has no setting 'max_step'; nearest: max_steps, max_epochs; settings: "),
         (["+sampler.seed=3"], "sampler has no setting 'seed'; "),
         (["seed=abc"], "seed is abc, and a whole number is needed"),
@@ -247,7 +247,11 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
             "the loss LogSigmoid needs negatives and the sampler draws none; choose sampler=own, sampler=shared or "
             "loss=softmax",
         ),
-        (["model=complx"], "there is no model 'complx'; nearest: complex; allowed: betae, complex, gqe, transe"),
+        (
+            ["model=complx"],
+            "there is no model 'complx'; nearest: complex; allowed: betae, complex, distmult, gqe, "
+            "query2box, rotate, transe",
+        ),
         (["loss=hinge"], "there is no loss 'hinge'; allowed: logsigmoid, softmax"),
         (["experiment=demos"], "there is no experiment 'demos'; nearest: demo; allowed: demo, "),
         (["model=null"], "a group takes the name of a choice, e.g. model=complex; graphkit train --help lists them"),
