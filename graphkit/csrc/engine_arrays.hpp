@@ -12,4 +12,7 @@ using Out = nanobind::ndarray<T, nanobind::c_contig, nanobind::device::cpu, nano
 using Matrix = In<float, -1, -1>;
 using OutMatrix = Out<float, -1, -1>;
 
+// An argument that is such an array as it is: it is never converted, since what was written into a copy would be lost.
+inline auto array(const char* name) { return nanobind::arg(name).noconvert(); }
+
 }  // namespace graphkit

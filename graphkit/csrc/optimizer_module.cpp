@@ -1,5 +1,4 @@
-// Bindings of the steps of table rows. The Python callers check ids and shapes; no array is ever converted, since what
-// was written into a copy would be lost.
+// Bindings of the steps of table rows. The Python callers check ids and shapes.
 #include <nanobind/stl/optional.h>
 
 #include <optional>
@@ -80,16 +79,13 @@ void sum(const Matrix& gradients, const In<std::int32_t, -1>& order, const Ids& 
 }  // namespace
 
 void bind_sparse_optimizers(nb::module_& m) {
-    m.def("step_rows", &step, nb::arg("rule"), nb::arg("weight").noconvert(), nb::arg("first").noconvert().none(),
-          nb::arg("second").noconvert().none(), nb::arg("steps").noconvert().none(), nb::arg("ids").noconvert().none(),
-          nb::arg("gradient").noconvert(), nb::arg("lr"), nb::arg("beta1"), nb::arg("beta2"), nb::arg("eps"),
-          nb::arg("seed"), nb::arg("threads"));
-    m.def("first_bad_id", &bad_id, nb::arg("ids").noconvert(), nb::arg("rows"));
-    m.def("first_not_finite", &not_finite, nb::arg("rows").noconvert(), nb::arg("threads"));
-    m.def("group_ids", &group, nb::arg("ids").noconvert(), nb::arg("order").noconvert(),
-          nb::arg("distinct").noconvert(), nb::arg("offsets").noconvert());
-    m.def("sum_groups", &sum, nb::arg("gradients").noconvert(), nb::arg("order").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("sums").noconvert(), nb::arg("threads"));
+    m.def("step_rows", &step, nb::arg("rule"), array("weight"), array("first").none(), array("second").none(),
+          array("steps").none(), array("ids").none(), array("gradient"), nb::arg("lr"), nb::arg("beta1"),
+          nb::arg("beta2"), nb::arg("eps"), nb::arg("seed"), nb::arg("threads"));
+    m.def("first_bad_id", &bad_id, array("ids"), nb::arg("rows"));
+    m.def("first_not_finite", &not_finite, array("rows"), nb::arg("threads"));
+    m.def("group_ids", &group, array("ids"), array("order"), array("distinct"), array("offsets"));
+    m.def("sum_groups", &sum, array("gradients"), array("order"), array("offsets"), array("sums"), nb::arg("threads"));
     m.def(
         "update_rows",
         [](const OutMatrix& table, const Ids& ids, unsigned threads, std::size_t ahead) {
@@ -98,10 +94,14 @@ void bind_sparse_optimizers(nb::module_& m) {
             const nb::gil_scoped_release release;
             return measure_row_updates(table.data(), table.shape(1), {ids.data(), ids.size()}, threads, ahead);
         },
-        nb::arg("table").noconvert(), nb::arg("ids").noconvert(), nb::arg("threads"), nb::arg("ahead"));
+        array("table"), array("ids"), nb::arg("threads"), nb::arg("ahead"));
     m.def(
-        "use_huge_pages", [](const Array& array) { use_huge_pages(array.data(), array.nbytes()); },
-        nb::arg("array").noconvert());
+        "use_huge_pages",
+        [](const Array& memory) {
+            const nb::gil_scoped_release release;
+            use_huge_pages(memory.data(), memory.nbytes());
+        },
+        array("memory"));
 }
 
 }  // namespace graphkit

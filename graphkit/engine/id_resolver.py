@@ -37,10 +37,11 @@ class IdResolver:
         """
         self._resolver.clear()
         for part in parts:
-            wrong = self._resolver.add(part.reshape(-1))
+            flat = part.reshape(-1).contiguous()
+            wrong = self._resolver.add(flat)
             if wrong >= 0:
                 raise GraphkitError(
-                    f"a batch names entity {part.reshape(-1)[wrong]}, and the table has rows 0 to {self._num_ids - 1}; "
+                    f"a batch names entity {flat[wrong]}, and the table has rows 0 to {self._num_ids - 1}; "
                     "train on batches of the graph that the table was made for"
                 )
         ids = torch.empty(self._resolver.finish(), dtype=torch.int64)
@@ -50,11 +51,11 @@ class IdResolver:
     def locate(self, ids: Tensor) -> Tensor:
         """Returns the places of ids that were resolved among the distinct ones, in the shape of `ids`."""
         places = torch.empty(ids.shape, dtype=torch.int64)
-        self._resolver.locate(ids.reshape(-1), places.view(-1))
+        self._resolver.locate(ids.reshape(-1).contiguous(), places.view(-1))
         return places
 
     def contains(self, ids: Tensor) -> Tensor:
         """Returns bool[P]: which of int64[P] ids, of the table, were resolved."""
         found = torch.empty(ids.shape, dtype=torch.bool)
-        self._resolver.contains(ids, found)
+        self._resolver.contains(ids.contiguous(), found)
         return found

@@ -46,9 +46,14 @@ class EmbeddingTable:
             ids: int64[U], rows of the table.
             places: int64[U], the rows that they are copied to; None = 0 to U-1.
             rows: float32[U or more, D], written.
+
+        Raises:
+            GraphkitError: shapes or dtypes do not go together, or an id or a place is no row; nothing was written.
         """
-        if self.weight.dtype == torch.float32:
-            _native.gather_rows(self.weight, ids, places, rows, torch.get_num_threads())
+        self._require_gather(ids, places, rows)
+        if self.weight.dtype == torch.float32 and self.weight.is_contiguous() and rows.is_contiguous():
+            places = None if places is None else places.contiguous()
+            _native.gather_rows(self.weight, ids.contiguous(), places, rows, torch.get_num_threads())
         else:
             rows[slice(len(ids)) if places is None else places] = self.gather(ids)
 
@@ -62,6 +67,27 @@ class EmbeddingTable:
     def slice(self, start: int, stop: int) -> Tensor:
         """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
         return _reals(self.weight[start:stop])
+
+    def _require_gather(self, ids: Tensor, places: Tensor | None, rows: Tensor) -> None:
+        """Makes sure that what `gather_into` was given goes together: the native copy would leave the arrays."""
+        width = self.weight.shape[1]
+        if rows.dim() != 2 or rows.shape[1] != width or rows.dtype != torch.float32:
+            raise GraphkitError(
+                f"rows are {rows.dtype} of shape {tuple(rows.shape)} for a table of width {width}; give float32 of "
+                f"shape (U, {width})"
+            )
+        if ids.dim() != 1 or ids.dtype != torch.int64:
+            raise GraphkitError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,)")
+        if places is not None and (places.shape != ids.shape or places.dtype != torch.int64):
+            raise GraphkitError(
+                f"places are {places.dtype} of shape {tuple(places.shape)} for {len(ids)} ids; give int64 of shape "
+                f"({len(ids)},), or None"
+            )
+        if places is None and len(ids) > len(rows):
+            raise GraphkitError(f"{len(ids)} ids are to be gathered into {len(rows)} rows; give a row for each id")
+        _require_rows("id", ids, "rows of the table", len(self))
+        if places is not None:
+            _require_rows("place", places, "rows to be written", len(rows))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""
@@ -77,6 +103,15 @@ class EmbeddingTable:
         self.weight.copy_(weight)
         for name, values in state.items():
             self.state[name].copy_(values)
+
+
+def _require_rows(name: str, ids: Tensor, where: str, size: int) -> None:
+    wrong = _native.first_bad_id(ids.contiguous(), size)
+    if wrong >= 0:
+        raise GraphkitError(
+            f"{name} {ids[wrong]}, number {wrong}, is none of the {size} {where}, and nothing was written; give "
+            f"{name}s from 0 to {size - 1}"
+        )
 
 
 def _reals(rows: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class TakenRows:
 
     def take(self, places: Tensor) -> Tensor:
         """Returns float32[..., D], which requires a gradient: the rows at int64[...] places."""
-        flat = places.reshape(-1)
+        flat = places.reshape(-1).contiguous()
         taken = self._rows.index_select(0, flat).view(*places.shape, -1)
         return _tap(self._root, taken, flat, self._found)
 

@@ -106,3 +106,11 @@ def test_what_does_not_go_together_is_refused(ids: Tensor, gradients: Tensor, ex
     with pytest.raises(GraphkitError) as error:
         reduce_duplicates(ids, gradients)
     assert str(error.value) == expected
+
+
+def test_more_ids_than_32_bits_can_order_are_refused() -> None:
+    with pytest.raises(GraphkitError) as error:
+        reduce_duplicates(torch.zeros(1, dtype=torch.int64).expand(2**32), torch.zeros(1, 1).expand(2**32, 1))
+    assert str(error.value) == (
+        "there are 4294967296 ids, and gradients of at most 4294967295 are added up at once; give fewer"
+    )

@@ -38,3 +38,10 @@ def test_an_id_that_is_no_row_is_named(wrong: int) -> None:
         f"a batch names entity {wrong}, and the table has rows 0 to 9; train on batches of the graph that the table "
         "was made for"
     )
+
+
+def test_ids_of_any_layout_are_resolved() -> None:
+    resolver, ids = IdResolver(10), torch.tensor([[7, 0], [3, 0], [7, 0]])[:, 0]
+    assert resolver.resolve([ids]).tolist() == [3, 7]
+    assert resolver.locate(ids).tolist() == [1, 0, 1]
+    assert resolver.contains(torch.tensor([[3, 0], [4, 0]])[:, 0]).tolist() == [True, False]

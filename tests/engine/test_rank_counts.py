@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import _native
+from graphkit import GraphkitError, _native
 from graphkit.engine.kernels import Answers, Kind, PairDistance, count_pairs, count_scores
 from graphkit.engine.kernels.rank_counts import pair_counts, reference_counts, score_counts
 
@@ -141,3 +142,72 @@ def test_an_entity_that_is_known_twice_is_left_out_once() -> None:
         answers = Answers(own, offsets, torch.tensor(known), torch.tensor([0, len(known)]))
         counts, _ = count_scores(scores, answers, first=0)
         assert counts.tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"offsets": torch.tensor([0, 3])},
+            "offsets of answers are torch.int64 of shape (2,) for 2 queries; give int64 of shape (3,)",
+        ),
+        (
+            {"offsets": torch.tensor([0, 1, 2, 3])},
+            "offsets of answers are torch.int64 of shape (4,) for 2 queries; give int64 of shape (3,)",
+        ),
+        (
+            {"offsets": torch.tensor([0, 1, 3], dtype=torch.int32)},
+            "offsets of answers are torch.int32 of shape (3,) for 2 queries; give int64 of shape (3,)",
+        ),
+        (
+            {"offsets": torch.tensor([0, 1, 4])},
+            "offsets of answers go from 0 to 4, and there are 3; give offsets that ascend from 0 to 3",
+        ),
+        (
+            {"offsets": torch.tensor([0, 9, 3])},
+            "offsets of answers go from 0 to 3, and there are 3; give offsets that ascend from 0 to 3",
+        ),
+        (
+            {"known_offsets": torch.tensor([-1, 0, 1])},
+            "offsets of known entities go from -1 to 1, and there are 1; give offsets that ascend from 0 to 1",
+        ),
+        (
+            {"known_offsets": torch.tensor([0])},
+            "offsets of known entities are torch.int64 of shape (1,) for 2 queries; give int64 of shape (3,)",
+        ),
+        (
+            {"known": torch.tensor([2.0])},
+            "known entities are torch.float32 of shape (1,); give int64 of shape (F,)",
+        ),
+    ],
+)
+def test_answers_that_are_not_those_of_the_queries_are_refused(
+    dtype: torch.dtype, change: dict[str, Tensor], message: str
+) -> None:
+    fitting = Answers(torch.zeros(3, dtype=dtype), torch.tensor([0, 1, 3]), torch.tensor([4]), torch.tensor([0, 1, 1]))
+    answers = replace(fitting, **change)
+    distance, vectors, rows = PairDistance("l1", 1.0), torch.zeros(2, 4, dtype=dtype), torch.zeros(5, 4, dtype=dtype)
+    for refused in (
+        lambda: count_scores(torch.zeros(2, 5, dtype=dtype), answers, first=0),
+        lambda: count_pairs(distance, vectors, rows, answers, first=0),
+    ):
+        with pytest.raises(GraphkitError) as error:
+            refused()
+        assert str(error.value) == message
+
+
+def test_candidates_that_are_no_pairs_of_queries_and_rows_are_refused() -> None:
+    answers = Answers(torch.zeros(1), torch.tensor([0, 1]), torch.empty(0, dtype=torch.int64), torch.tensor([0, 0]))
+    with pytest.raises(GraphkitError) as error:
+        count_scores(torch.zeros(5), answers, first=0)
+    assert str(error.value) == "candidates have shape (5,); they need two dimensions, [V, n]"
+    with pytest.raises(GraphkitError) as error:
+        count_scores(torch.zeros(1, 5, dtype=torch.float64), answers, first=0)
+    assert str(error.value) == (
+        "scores of answers are torch.float32 of shape (1,), and those of candidates are torch.float64; give "
+        "torch.float64 of shape (A,)"
+    )
+    with pytest.raises(GraphkitError) as error:
+        count_pairs(PairDistance("box", 1.0), torch.zeros(1, 4), torch.zeros(5, 4), answers, first=0)
+    assert str(error.value) == ("queries have width 4 and rows 4, and scores of kind box need queries of width 8")

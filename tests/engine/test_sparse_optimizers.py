@@ -172,6 +172,20 @@ def test_ids_and_gradients_of_any_layout_give_the_same_bits(rule: Rule) -> None:
 
 
 @each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_of_any_layout_are_counted_in_place(rule: Rule, dtype: torch.dtype) -> None:
+    plain, (ids, gradient) = rule.table(12, 6, dtype), draw(12, 5, 6)
+    steps = plain.state.get("steps", torch.zeros(12, dtype=torch.int64))
+    spread = plain.copy()
+    plain.state["steps"] = steps
+    spread.state["steps"] = torch.stack([steps, steps], dim=1)[:, 0]
+    rule.step(plain, ids, gradient)
+    rule.step(spread, ids, gradient)
+    assert torch.equal(spread.state["steps"], plain.state["steps"])
+    torch.testing.assert_close(spread.weight, plain.weight, rtol=2**-7 if dtype == torch.bfloat16 else 1e-6, atol=1e-6)
+
+
+@each
 @pytest.mark.parametrize(("rows", "width"), [(4, 3), (0, 3)])
 def test_no_ids_are_no_step(rule: Rule, rows: int, width: int) -> None:
     table = rule.table(rows, width)

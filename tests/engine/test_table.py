@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from graphkit import GraphkitError
 from graphkit.engine import SGD, Adagrad, Adam, EmbeddingTable, RowAdagrad
@@ -20,6 +21,75 @@ def test_gathered_rows_are_a_copy() -> None:
     rows.zero_()
     assert kept.weight.tolist() == torch.arange(12.0).reshape(4, 3).tolist()
     assert len(kept) == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_are_gathered_into_others_of_any_layout(dtype: torch.dtype) -> None:
+    kept, spread = table(), torch.zeros(3, 4).T
+    kept.weight = kept.weight.to(dtype)
+    for rows in (torch.zeros(4, 3), spread):
+        kept.gather_into(torch.tensor([[2, 0], [0, 0]])[:, 0], torch.tensor([3, 1]), rows)
+        assert rows.tolist() == [[0, 0, 0], [0, 1, 2], [0, 0, 0], [6, 7, 8]]
+        kept.gather_into(torch.tensor([1]), None, rows)
+        assert rows.tolist() == [[3, 4, 5], [0, 1, 2], [0, 0, 0], [6, 7, 8]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("ids", "places", "rows", "expected"),
+    [
+        (
+            torch.tensor([0, 4]),
+            None,
+            torch.zeros(2, 3),
+            "id 4, number 1, is none of the 4 rows of the table, and nothing was written; give ids from 0 to 3",
+        ),
+        (
+            torch.tensor([-1, 0]),
+            torch.tensor([0, 1]),
+            torch.zeros(2, 3),
+            "id -1, number 0, is none of the 4 rows of the table, and nothing was written; give ids from 0 to 3",
+        ),
+        (
+            torch.tensor([0, 1]),
+            torch.tensor([0, 2]),
+            torch.zeros(2, 3),
+            "place 2, number 1, is none of the 2 rows to be written, and nothing was written; give places from 0 to 1",
+        ),
+        (
+            torch.tensor([0, 1]),
+            torch.tensor([0]),
+            torch.zeros(2, 3),
+            "places are torch.int64 of shape (1,) for 2 ids; give int64 of shape (2,), or None",
+        ),
+        (
+            torch.tensor([0, 1]),
+            None,
+            torch.zeros(1, 3),
+            "2 ids are to be gathered into 1 rows; give a row for each id",
+        ),
+        (
+            torch.tensor([0, 1], dtype=torch.int32),
+            None,
+            torch.zeros(2, 3),
+            "ids are torch.int32 of shape (2,); give int64 of shape (U,)",
+        ),
+        (
+            torch.tensor([0, 1]),
+            None,
+            torch.zeros(2, 2),
+            "rows are torch.float32 of shape (2, 2) for a table of width 3; give float32 of shape (U, 3)",
+        ),
+    ],
+    ids=["id beyond", "negative id", "place beyond", "fewer places", "fewer rows", "narrow ids", "narrow rows"],
+)
+def test_a_gather_that_would_leave_the_arrays_is_refused(
+    dtype: torch.dtype, ids: Tensor, places: Tensor | None, rows: Tensor, expected: str
+) -> None:
+    with pytest.raises(GraphkitError) as error:
+        EmbeddingTable(torch.ones(4, 3, dtype=dtype)).gather_into(ids, places, rows)
+    assert str(error.value) == expected
+    assert not rows.any()
 
 
 def test_an_update_takes_a_step_of_the_optimizer() -> None:

@@ -7,7 +7,7 @@
 
 #include "check.hpp"
 #include "graph/index.hpp"
-#include "graph/resident.hpp"
+#include "machine/resident.hpp"
 #include "samplers/edges.hpp"
 
 using namespace graphkit;

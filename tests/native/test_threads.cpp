@@ -1,5 +1,6 @@
 // The shared threads run every task once, whoever asks, and buffers come back to those who gave them.
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -36,6 +37,19 @@ TEST(several_callers_do_not_wait_for_each_other) {
     CHECK(sum == 4 * 50 * (2 * 45 + 10));
 }
 
+TEST(tasks_that_run_tasks_leave_the_threads_free) {
+    run_tasks(2, 2, [](std::size_t) { run_tasks(2, 2, [](std::size_t) {}); });
+    // Each waits for the other: one thread alone would never see both.
+    std::atomic<int> there{0}, met{0};
+    run_tasks(2, 2, [&](std::size_t) {
+        ++there;
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (there < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        if (there == 2) ++met;
+    });
+    CHECK_EQ(met.load(), 2);
+}
+
 TEST(buffers_are_used_again) {
     void* first = nullptr;
     {
@@ -52,6 +66,14 @@ TEST(buffers_are_used_again) {
         for (int i = 0; i < 20; ++i) many.push_back(take_buffer(100'000'000));
     }
     CHECK(kept_bytes() <= kMostKept);
+}
+
+TEST(a_buffer_larger_than_what_is_kept_drives_no_other_out) {
+    take_buffer(10'000'000).reset();
+    const std::size_t before = kept_bytes();
+    CHECK(before >= 10'000'000);
+    take_buffer(kMostKept + 1).reset();
+    CHECK_EQ(kept_bytes(), before);
 }
 
 TEST(rows_are_gathered_to_their_places) {

@@ -5,7 +5,7 @@
 #include <deque>
 #include <mutex>
 
-#include "graph/resident.hpp"
+#include "machine/resident.hpp"
 
 namespace graphkit {
 namespace {
@@ -34,7 +34,8 @@ class Pool {
     }
 
     void give_back(Buffer buffer) {
-        std::deque<Buffer> dropped;  // unmapped outside of the lock
+        if (buffer.bytes > kMostKept) return;  // would drive all others out, and not stay either
+        std::deque<Buffer> dropped;            // unmapped outside of the lock
         const std::lock_guard lock(mutex_);
         total_ += buffer.bytes;
         kept_.push_back(std::move(buffer));

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "graph/resident.hpp"
+#include "machine/resident.hpp"
 
 namespace graphkit {
 namespace {

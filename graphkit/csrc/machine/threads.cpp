@@ -34,8 +34,8 @@ class Pool {
         done_.wait(lock, [this] { return running_ == 0; });
     }
 
-    // Held by whoever runs tasks.
-    std::mutex busy;
+    // Set while somebody runs tasks. A task may ask again for the threads that it runs on, which a mutex would forbid.
+    std::atomic_flag busy;
 
   private:
     void take() {
@@ -82,13 +82,29 @@ Pool& pool() {
     return *current;
 }
 
+// Takes a flag where it is free, and gives it back.
+class Claim {
+  public:
+    explicit Claim(std::atomic_flag& flag) : flag_(flag.test_and_set(std::memory_order_acquire) ? nullptr : &flag) {}
+    ~Claim() {
+        if (flag_ != nullptr) flag_->clear(std::memory_order_release);
+    }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+
+    explicit operator bool() const { return flag_ != nullptr; }
+
+  private:
+    std::atomic_flag* flag_;
+};
+
 }  // namespace
 
 void run_tasks(std::size_t tasks, unsigned threads, const std::function<void(std::size_t)>& task) {
     threads = static_cast<unsigned>(std::min<std::size_t>(threads, tasks));
     if (threads > 1) {
         Pool& shared = pool();
-        if (const std::unique_lock lock(shared.busy, std::try_to_lock); lock.owns_lock()) {
+        if (const Claim claim(shared.busy); claim) {
             shared.run(tasks, threads, task);
             return;
         }

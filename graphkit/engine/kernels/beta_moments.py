@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.errors import GraphkitError
 
 
 def beta_moments(parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,7 +25,14 @@ def beta_moments(parameters: Tensor) -> tuple[Tensor, Tensor]:
         Betas of a row together, as it follows from the rounded expectations, so that errors cancel in divergences from
         close rows. And float64[U]: log B(a, b), summed over the Betas of a row. Errors are those of rounding, and some
         1e-10 of the terms.
+
+    Raises:
+        GraphkitError: parameters are no rows of pairs.
     """
+    if parameters.dim() != 2 or parameters.shape[1] % 2:
+        raise GraphkitError(
+            f"parameters of Betas have shape {tuple(parameters.shape)}; give [U, 2B], all a of a row, then all b"
+        )
     if parameters.dtype != torch.float32 or parameters.device.type != "cpu":
         return reference(parameters)
     found: tuple[Tensor, Tensor] = moments(parameters.contiguous())

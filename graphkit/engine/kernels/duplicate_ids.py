@@ -11,6 +11,9 @@ from graphkit.errors import GraphkitError
 #: Ids that are grouped natively: those that a store can have.
 _MAX_ID = 2**32 - 1
 
+#: Places that are grouped at once: their order is kept in 32 bits.
+_MAX_PLACES = 2**32 - 1
+
 
 def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Adds up the gradients of equal ids, in the order in which they occur.
@@ -26,12 +29,16 @@ def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         int64[U] distinct ids, ascending, and float32[U, D].
 
     Raises:
-        GraphkitError: shapes or dtypes do not go together, or an id is out of range.
+        GraphkitError: shapes or dtypes do not go together, an id is out of range, or there are 2**32 ids or more.
     """
     if ids.dim() != 1 or ids.dtype != torch.int64 or gradients.dim() != 2 or len(gradients) != len(ids):
         raise GraphkitError(
             f"ids are {ids.dtype} of shape {tuple(ids.shape)} and gradients have shape {tuple(gradients.shape)}; give "
             "int64 of shape (P,) and gradients of shape (P, D)"
+        )
+    if len(ids) > _MAX_PLACES:
+        raise GraphkitError(
+            f"there are {len(ids)} ids, and gradients of at most {_MAX_PLACES} are added up at once; give fewer"
         )
     wrong = _native.first_bad_id(ids.cpu().contiguous(), _MAX_ID + 1)
     if wrong >= 0:

@@ -39,6 +39,9 @@ Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
 #: Numbers of the kinds in the native code.
 _NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
 
+#: Pairs of own candidates that are scored at once: their order is kept as int32.
+_MAX_PAIRS = 2**31 - 1
+
 
 def pair_scores(
     kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None = None, *, inside: float = 0.0
@@ -56,9 +59,10 @@ def pair_scores(
         float32[V, K], or [V, U]. In float32 the error of a score is at most 1e-5 of the sum of its terms' sizes.
 
     Raises:
-        GraphkitError: shapes or dtypes do not go together, or a place is no row.
+        GraphkitError: shapes or dtypes do not go together, a place is no row, or there are 2**31 pairs or more of
+            queries and places.
     """
-    _require(kind, queries, rows, places)
+    require_pairs(kind, queries, rows, places)
     if not _is_native(queries, rows) or (kind == "dot" and places is None):
         return reference(kind, queries, rows, places, inside=inside)
     queries, rows = queries.contiguous(), rows.contiguous()
@@ -111,6 +115,11 @@ def own_scores(
     Returns:
         float32[V, K] scores; int32[V K] pairs in the order of their rows; int64[U + 1], where those of a row begin.
     """
+    if places.numel() > _MAX_PAIRS:
+        raise GraphkitError(
+            f"{places.shape[0]} queries have {places.shape[1]} candidates each, {places.numel()} pairs, and at most "
+            f"{_MAX_PAIRS} are scored at once; give fewer queries"
+        )
     order = torch.empty(places.numel(), dtype=torch.int32)
     offsets = torch.empty(len(rows) + 1, dtype=torch.int64)
     wrong = _native.group_pairs(places.reshape(-1), order, offsets)
@@ -223,7 +232,7 @@ def _is_native(queries: Tensor, rows: Tensor) -> bool:
     return queries.dtype == rows.dtype == torch.float32 and queries.device.type == rows.device.type == "cpu"
 
 
-def _require(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
+def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
     """Makes sure that shapes and dtypes go together."""
     if kind not in _NUMBERS:
         raise GraphkitError(f"pairs have no score of kind {kind!r}; choose one of {', '.join(_NUMBERS)}")

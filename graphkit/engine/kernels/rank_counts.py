@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from graphkit import _native
-from graphkit.engine.kernels.pair_scores import _NUMBERS, Kind, _is_native, pair_scores
+from graphkit.engine.kernels.pair_scores import _NUMBERS, Kind, _is_native, pair_scores, require_pairs
+from graphkit.errors import GraphkitError
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ def count_scores(candidates: Tensor, answers: Answers, *, first: int) -> tuple[T
 
     Returns:
         int64[2, A], counts above and level; bool[V], whether a query has a score that is NaN, of a known entity or not.
+
+    Raises:
+        GraphkitError: shapes or dtypes do not go together.
     """
-    parts = answers.offsets, answers.known, answers.known_offsets
+    if candidates.dim() != 2:
+        raise GraphkitError(f"candidates have shape {tuple(candidates.shape)}; they need two dimensions, [V, n]")
+    parts = _parts(answers, candidates)
     if not _is_native(candidates, answers.scores):
-        return reference_counts(candidates, answers.scores, *parts, first)
-    found: tuple[Tensor, Tensor] = score_counts(candidates.contiguous(), answers.scores, *parts, first)
+        return reference_counts(candidates, *parts, first)
+    found: tuple[Tensor, Tensor] = score_counts(candidates.contiguous(), *parts, first)
     return found
 
 
@@ -76,13 +82,17 @@ def count_pairs(
 
     Returns:
         As `count_scores`.
+
+    Raises:
+        GraphkitError: as `count_scores` and `pair_scores` do.
     """
-    parts = answers.offsets, answers.known, answers.known_offsets
+    require_pairs(distance.kind, queries, rows, None)
+    parts = _parts(answers, queries)
     if not _is_native(queries, rows):
-        return reference_counts(distance.scores(queries, rows), answers.scores, *parts, first)
+        return reference_counts(distance.scores(queries, rows), *parts, first)
     kind, offset, inside = distance.kind, distance.offset, distance.inside
     found: tuple[Tensor, Tensor] = pair_counts(
-        queries.contiguous(), rows.contiguous(), answers.scores, *parts, first, kind, offset, inside
+        queries.contiguous(), rows.contiguous(), *parts, first, kind, offset, inside
     )
     return found
 
@@ -169,6 +179,42 @@ def _(
     inside: float,
 ) -> tuple[Tensor, Tensor]:
     return _empty_counts(queries, scores)
+
+
+def _parts(answers: Answers, queries: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Makes sure that answers are those of V queries, of their dtype; returns scores and ids, each with its offsets."""
+    scores = answers.scores
+    if scores.dim() != 1 or scores.dtype != queries.dtype:
+        raise GraphkitError(
+            f"scores of answers are {scores.dtype} of shape {tuple(scores.shape)}, and those of candidates are "
+            f"{queries.dtype}; give {queries.dtype} of shape (A,)"
+        )
+    if answers.known.dim() != 1 or answers.known.dtype != torch.int64:
+        raise GraphkitError(
+            f"known entities are {answers.known.dtype} of shape {tuple(answers.known.shape)}; give int64 of shape (F,)"
+        )
+    _require_offsets("answers", answers.offsets, len(queries), len(scores))
+    _require_offsets("known entities", answers.known_offsets, len(queries), len(answers.known))
+    return (
+        scores.contiguous(),
+        answers.offsets.contiguous(),
+        answers.known.contiguous(),
+        answers.known_offsets.contiguous(),
+    )
+
+
+def _require_offsets(name: str, offsets: Tensor, queries: int, size: int) -> None:
+    """Makes sure that offsets say which of `size` values belong to each query."""
+    if tuple(offsets.shape) != (queries + 1,) or offsets.dtype != torch.int64:
+        raise GraphkitError(
+            f"offsets of {name} are {offsets.dtype} of shape {tuple(offsets.shape)} for {queries} queries; give int64 "
+            f"of shape ({queries + 1},)"
+        )
+    if offsets[0] != 0 or offsets[-1] != size or (offsets.diff() < 0).any():
+        raise GraphkitError(
+            f"offsets of {name} go from {offsets[0]} to {offsets[-1]}, and there are {size}; give offsets that ascend "
+            f"from 0 to {size}"
+        )
 
 
 def _empty_counts(queries: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:

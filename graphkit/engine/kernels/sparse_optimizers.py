@@ -50,7 +50,7 @@ def sgd_(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Ten
         GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite.
     """
     gradient = _require(weight, {}, steps, ids, gradient)
-    if _is_native(weight):
+    if _is_native(weight, steps):
         _step(_SGD, weight, None, None, steps, ids, gradient, lr=lr, seed=seed)
     else:
         reference.sgd_(weight, steps, ids, gradient, lr, seed)
@@ -69,7 +69,7 @@ def adagrad_(
 ) -> None:
     """Takes a step of Adagrad; `total` is float32[N, D] sums of squares, the rest as for `sgd_`."""
     gradient = _require(weight, {"total": total}, steps, ids, gradient)
-    if _is_native(weight, total):
+    if _is_native(weight, total, steps):
         _step(_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
         reference.adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
@@ -89,7 +89,7 @@ def row_adagrad_(
     """Takes a step of row-wise Adagrad; `total` is float32[N] sums of mean squares, the rest as for `sgd_`."""
     gradient = _require(weight, {}, steps, ids, gradient)
     _require_state("total", total, weight, (len(weight),))
-    if _is_native(weight, total):
+    if _is_native(weight, total, steps):
         _step(_ROW_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
         reference.row_adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
@@ -188,10 +188,10 @@ def _step(
     _native.step_rows(rule, bits, first, second, steps, ids, gradient, lr, beta1, beta2, eps, seed, threads)
 
 
-def _is_native(*tensors: Tensor) -> bool:
+def _is_native(weight: Tensor, *state: Tensor | None) -> bool:
     """Tells whether the native code can update these in place; state is float32 or int64 where weights are not."""
-    return tensors[0].dtype in (torch.float32, torch.bfloat16) and all(
-        tensor.is_contiguous() and tensor.device.type == "cpu" for tensor in tensors
+    return weight.dtype in (torch.float32, torch.bfloat16) and all(
+        tensor.is_contiguous() and tensor.device.type == "cpu" for tensor in (weight, *state) if tensor is not None
     )
 
 

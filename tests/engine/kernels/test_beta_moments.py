@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphkit import _native
+from graphkit import GraphkitError, _native
 from graphkit.engine.kernels.beta_moments import beta_moments, gradients, moments, reference
 
 
@@ -92,3 +92,11 @@ def test_the_custom_operations_pass_torch_s_own_checks() -> None:
     torch.library.opcheck(moments, (x.clone().requires_grad_(),), test_utils=tests)
     statistics, log_beta = moments(x)
     torch.library.opcheck(gradients, (statistics, log_beta, x, statistics), test_utils=tests)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4,), (2, 3, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parameters_that_are_no_rows_of_pairs_are_refused(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    with pytest.raises(GraphkitError) as error:
+        beta_moments(torch.ones(shape, dtype=dtype))
+    assert str(error.value) == f"parameters of Betas have shape {shape}; give [U, 2B], all a of a row, then all b"

@@ -294,3 +294,13 @@ def test_mixed_dtypes_are_refused() -> None:
     with pytest.raises(GraphkitError) as error:
         pair_scores("l1", torch.zeros(2, 4), torch.zeros(3, 4, dtype=torch.float64))
     assert str(error.value) == "queries are torch.float32 and rows torch.float64; give both the same dtype"
+
+
+def test_more_pairs_than_an_order_in_int32_can_name_are_refused() -> None:
+    places = torch.zeros(1, 1, dtype=torch.int64).expand(2**16, 2**15)
+    with pytest.raises(GraphkitError) as error:
+        own_scores(torch.zeros(1, 1).expand(2**16, 1), torch.zeros(1, 1), places, "l1", 0.0)
+    assert str(error.value) == (
+        "65536 queries have 32768 candidates each, 2147483648 pairs, and at most 2147483647 are scored at once; give "
+        "fewer queries"
+    )

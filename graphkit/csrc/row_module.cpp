@@ -1,0 +1,80 @@
+// Bindings of what brings rows together for a step: ids, buffers, copies. The Python callers check ids and shapes.
+#include <nanobind/stl/optional.h>
+
+#include <memory>
+#include <optional>
+
+#include "engine/gather.hpp"
+#include "engine/id_resolver.hpp"
+#include "engine_arrays.hpp"
+#include "engine_module.hpp"
+#include "machine/buffers.hpp"
+
+namespace nb = nanobind;
+
+namespace graphkit {
+namespace {
+
+// A float32 tensor over a buffer of the pool.
+nb::ndarray<nb::pytorch, float, nb::ndim<1>> empty(std::size_t size) {
+    auto* buffer = new std::shared_ptr<void>(take_buffer(size * sizeof(float)));
+    const nb::capsule owner(buffer, [](void* p) noexcept { delete static_cast<std::shared_ptr<void>*>(p); });
+    return {static_cast<float*>(buffer->get()), {size}, owner};
+}
+
+std::int64_t add_ids(IdResolver& resolver, const In<std::int64_t, -1>& ids) {
+    const nb::gil_scoped_release release;
+    const auto wrong = resolver.add({ids.data(), ids.size()});
+    return wrong ? static_cast<std::int64_t>(*wrong) : -1;
+}
+
+void gather(const Matrix& table, const In<std::int64_t, -1>& ids, const std::optional<In<std::int64_t, -1>>& places,
+            const OutMatrix& to, unsigned threads) {
+    const nb::gil_scoped_release release;
+    gather_rows(reinterpret_cast<const std::byte*>(table.data()), table.shape(1) * sizeof(float),
+                {ids.data(), ids.size()}, places ? places->data() : nullptr, reinterpret_cast<std::byte*>(to.data()),
+                threads);
+}
+
+}  // namespace
+
+void bind_rows(nb::module_& m) {
+    m.def("empty", &empty, nb::arg("size"));
+    m.def(
+        "add_rows",
+        [](const OutMatrix& to, const In<std::int64_t, -1>& places, const Matrix& from) {
+            const nb::gil_scoped_release release;
+            add_rows(to.data(), to.shape(1), {places.data(), places.size()}, from.data());
+        },
+        array("to"), array("places"), array("from_"));
+    m.def("gather_rows", &gather, array("table"), array("ids"), array("places").none(), array("to"),
+          nb::arg("threads"));
+    nb::class_<IdResolver>(m, "IdResolver")
+        .def(nb::init<std::uint64_t>(), nb::arg("num_ids"))
+        .def("clear", &IdResolver::clear, nb::call_guard<nb::gil_scoped_release>())
+        .def("add", &add_ids, array("ids"))
+        .def("finish", &IdResolver::finish, nb::call_guard<nb::gil_scoped_release>())
+        .def(
+            "write",
+            [](const IdResolver& resolver, const Out<std::int64_t, -1>& ids) {
+                const nb::gil_scoped_release release;
+                resolver.write({ids.data(), ids.size()});
+            },
+            array("ids"))
+        .def(
+            "locate",
+            [](const IdResolver& resolver, const In<std::int64_t, -1>& ids, const Out<std::int64_t, -1>& places) {
+                const nb::gil_scoped_release release;
+                resolver.locate({ids.data(), ids.size()}, {places.data(), places.size()});
+            },
+            array("ids"), array("places"))
+        .def(
+            "contains",
+            [](const IdResolver& resolver, const In<std::int64_t, -1>& ids, const Out<bool, -1>& found) {
+                const nb::gil_scoped_release release;
+                resolver.contains({ids.data(), ids.size()}, {found.data(), found.size()});
+            },
+            array("ids"), array("found"));
+}
+
+}  // namespace graphkit
