@@ -217,7 +217,7 @@ def test_the_loss_of_both_sides_is_the_same_from_the_same_fresh_values(name: str
     queries = ours.project(table.gather(heads), 2 * relations)
 
     def our_scores(candidates: torch.Tensor) -> torch.Tensor:
-        return ours.score(queries, table.weight[candidates])
+        return ours.score(queries, table.weight, candidates)
 
     expected = theirs.loss.process_slcwa_scores(their_scores(tails.unsqueeze(1)), their_scores(negatives))
     mask = torch.ones_like(negatives, dtype=torch.bool)
