@@ -63,17 +63,22 @@ class Operation:
     """An operation on given data."""
 
     run: Callable[[], tuple[Tensor, ...]]
-    #: what gradients are taken of
+    #: what gradients are taken of; without any there is no backward pass
     inputs: tuple[Tensor, ...] = ()
 
-    def ready(self, part: str) -> Callable[[], object]:
-        """Returns what is timed; before a backward pass, the forward pass is run."""
-        if part == "forward":
-            return self.run
-        outputs = self.run()
-        outputs = tuple(output for output in outputs if output.requires_grad)
-        gradients = [torch.randn_like(output) for output in outputs]
-        return lambda: torch.autograd.grad(outputs, self.inputs, gradients)
+    def passes(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """Yields each pass by its name; that of the gradients takes what the forward pass returned, and follows it."""
+        outputs: tuple[Tensor, ...] = ()
+
+        def forward() -> None:
+            nonlocal outputs
+            outputs = self.run()
+
+        yield "forward", forward
+        if self.inputs:
+            some = tuple(output for output in outputs if output.requires_grad)
+            gradients = [torch.randn_like(output) for output in some]
+            yield "backward", lambda: torch.autograd.grad(some, self.inputs, gradients)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,6 @@ class Case:
     #: the limits of both, by their names in `machine_limits`
     flop_limit: str = "gemm_fp32_gflop_per_s"
     moved_limit: str = "copy_gb_per_s"
-    parts: tuple[str, ...] = PARTS
     #: whether every instruction set is measured, or the widest alone
     every_path: bool = False
 
@@ -212,7 +216,6 @@ def _counts_case(sizes: Sizes, generator: torch.Generator) -> Case:
         Operation(twin),
         twin_parts=sizes.ranked / len(some),
         flop={"forward": FORWARD_FLOP["l1"] * sizes.ranked * sizes.entities * sizes.dim},
-        parts=("forward",),
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 import torch
-from kernel_cases import FORWARD_FLOP, PARTS, Case, Sizes, cases
+from kernel_cases import FORWARD_FLOP, PARTS, Case, Operation, Sizes, cases
 from reporting import Result, Stopwatch, draw_bars, medians, parser, report, shown, timed
 from torch import Tensor
 
@@ -31,6 +31,8 @@ from graphkit.errors import GraphkitError
 
 #: Rows that are gathered at a time: they stay in a cache, so that reading is measured, not writing.
 _GATHERED = 2048
+#: Rounds of a twin, at most: some take a second.
+_TWIN_ROUNDS = 3
 
 
 def limit_works(sizes: Sizes, generator: torch.Generator) -> dict[str, tuple[float, Any]]:
@@ -79,13 +81,18 @@ def chosen(path: str) -> Iterator[None]:
 def time_case(case: Case, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """Runs a case and its twin in turn; returns milliseconds by the part, then by the path or ``twin``."""
     paths = _native.kernel_paths() if case.every_path else _native.kernel_paths()[-1:]
-    watches: dict[str, dict[str, list[Stopwatch]]] = {part: {} for part in case.parts}
-    for _ in range(rounds + 1):
-        for part in case.parts:
-            for path in paths:
-                with chosen(path):
-                    watches[part].setdefault(path, []).append(timed(case.native.ready(part)))
-            watches[part].setdefault("twin", []).append(timed(case.twin.ready(part)))
+    watches: dict[str, dict[str, list[Stopwatch]]] = {}
+
+    def run(name: str, operation: Operation) -> None:
+        for part, work in operation.passes():
+            watches.setdefault(part, {}).setdefault(name, []).append(timed(work))
+
+    for done in range(rounds + 1):
+        for path in paths:
+            with chosen(path):
+                run(path, case.native)
+        if done <= _TWIN_ROUNDS:
+            run("twin", case.twin)
     return {part: {name: medians(found[1:]) for name, found in sides.items()} for part, sides in watches.items()}
 
 
@@ -130,7 +137,7 @@ def measure(options: argparse.Namespace) -> Result:
     found: dict[str, dict[str, Result]] = {}
     for case in cases(sizes, generator):
         times = time_case(case, options.rounds)
-        found[case.name] = {part: summarise(case, part, times[part], limits) for part in case.parts}
+        found[case.name] = {part: summarise(case, part, times[part], limits) for part in times}
     return {
         "kernels": found,
         "limits": limits,
@@ -163,7 +170,7 @@ def show(result: Result, out: TextIO) -> None:
     for name, rate in result["limits"].items():
         print(f"{name:28}{rate:10.1f}", file=out)
     columns = ("wall ms", "CPU ms", "GFLOP/s", "GB/s", "of limit", "x twin", "by CPU")
-    print(f"{'':32}{'path':10}" + "".join(f"{column:>10}" for column in columns) + "  limit", file=out)
+    print(f"{'':36}{'path':10}" + "".join(f"{column:>10}" for column in columns) + "  limit", file=out)
     for name, parts in result["kernels"].items():
         for part, row in parts.items():
             for path, figures in row["paths"].items():
@@ -178,7 +185,7 @@ def show(result: Result, out: TextIO) -> None:
                 )
                 digits = (2, 2, 1, 1, 2, 1, 1)
                 cells = "".join(f"{shown(figures[key], digit):>10}" for key, digit in zip(keys, digits, strict=True))
-                print(f"{f'{name} {part}':32}{path:10}{cells}  {row['limit']}", file=out)
+                print(f"{f'{name} {part}':36}{path:10}{cells}  {row['limit']}", file=out)
     print("the twin of some does a part of the work, which is scaled: see parts of the JSON", file=out)
 
 
