@@ -239,7 +239,10 @@ def _reals(rows: Tensor) -> Tensor:
 
 
 def time_pyg(graph: KnowledgeGraph, settings: Settings, *, warm_up: int, steps: int) -> Stopwatch:
-    """Times training steps of PyG's model with its own loader, its own loss of one negative, and dense Adam."""
+    """Times steps of PyG's model with its own loader, its own loss of one negative, and dense Adam.
+
+    The clock starts at the end of the last of `warm_up` steps, of which there must be one.
+    """
     from torch_geometric.nn import kge
 
     torch.manual_seed(settings.seed)
@@ -251,15 +254,15 @@ def time_pyg(graph: KnowledgeGraph, settings: Settings, *, warm_up: int, steps: 
     watch, done = Stopwatch(), 0
     while True:
         for batch in loader:
-            if done >= warm_up + steps:
-                watch.stop()
-                return watch
-            if done == warm_up:
-                watch.start()
             optimizer.zero_grad()
             model.loss(*batch).backward()
             optimizer.step()
             done += 1
+            if done == warm_up:
+                watch.start()
+            elif done == warm_up + steps:
+                watch.stop()
+                return watch
 
 
 def held_out(graph: KnowledgeGraph, split: Split, count: int | None, seed: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any, TextIO
 
 import bars
@@ -73,16 +74,19 @@ def report(name: str, options: argparse.Namespace, measure: Callable[[], Result]
     Returns:
         The exit code: 2 after an error, whose sentence stands on standard error.
     """
+    threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
         start, busy, own = time.perf_counter(), busy_seconds(), _own_seconds()
         figures = measure()
         others = (busy_seconds() - busy - (_own_seconds() - own)) / (time.perf_counter() - start)
-        result = {**figures, "threads": options.threads, "cores_used_by_others": max(others, 0.0)}
+        result = {"threads": options.threads, **figures, "cores_used_by_others": max(others, 0.0)}
         result["calibration"] = calibrate()
     except GraphkitError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    finally:
+        torch.set_num_threads(threads)
     if options.json:
         print(json.dumps(result))
     out = sys.stderr if options.json else sys.stdout
@@ -116,6 +120,23 @@ class Stopwatch:
         """Pauses."""
         self.wall += time.perf_counter() - self._wall
         self.cpu += time.process_time() - self._cpu
+
+
+def timed(work: Callable[[], object]) -> Stopwatch:
+    """Runs once, and returns the seconds."""
+    watch = Stopwatch()
+    watch.start()
+    work()
+    watch.stop()
+    return watch
+
+
+def medians(watches: list[Stopwatch]) -> dict[str, float]:
+    """Returns the medians in milliseconds."""
+    return {
+        "wall_ms": 1e3 * median(watch.wall for watch in watches),
+        "cpu_ms": 1e3 * median(watch.cpu for watch in watches),
+    }
 
 
 def rates(watch: Stopwatch, steps: int, batch: int, unit: str) -> dict[str, float]:

@@ -6,58 +6,43 @@
 are added up, and Adam takes a step; torch's Embedding(sparse=True) with SparseAdam does it in turn with graphkit.
 *The limit* is a plain native loop that reads distinct random rows of the same table, adds 1 and writes them, at the
 best of some prefetch distances. Bytes are counted alike: what is read and what is written of rows, state and gradients.
-Each figure is the median of the rounds, and a ratio that of the number of threads where it is worst. ``--json`` prints
-one JSON object alone on standard output.
+Each figure is the median of the rounds, on one thread and on ``--threads``, and a ratio that of the number of threads
+where it is worst. ``--json`` prints one JSON object alone on standard output.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any, TextIO
 
 import torch
-from calibration import calibrate, lines
+from reporting import Result, Stopwatch, draw_bars, medians, parser, report, timed
 from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import Adam, EmbeddingTable
 from graphkit.engine.kernels import adagrad_, reduce_duplicates, row_adagrad_, sgd_
+from graphkit.errors import GraphkitError
 
-THREADS = (1, 2)
 #: Rows that the plain loop fetches ahead.
 _AHEAD = (1, 2, 4, 8)
 _LR = 1e-3
 #: Reals that a rule moves for each of a row's: reads and writes of row and state, and reads of the gradient.
 _MOVED = {"adam": 7, "adagrad": 5, "row_adagrad": 3, "sgd": 3}
 
+TITLES = {
+    "adam": "Adam",
+    "adagrad": "Adagrad",
+    "row_adagrad": "row-wise Adagrad",
+    "sgd": "SGD",
+    "copy_update": "plain loop",
+}
+
 Work = Callable[[], None]
-
-
-class Clock:
-    """Seconds of what ran, by name and number of threads."""
-
-    def __init__(self) -> None:
-        self.wall: dict[tuple[str, int], list[float]] = {}
-        self.cpu: dict[tuple[str, int], list[float]] = {}
-
-    def time(self, name: str, threads: int, work: Work) -> None:
-        """Runs once and keeps the seconds."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        self.wall.setdefault((name, threads), []).append(time.perf_counter() - wall)
-        self.cpu.setdefault((name, threads), []).append(time.process_time() - cpu)
-
-    def ms(self, name: str, threads: int) -> dict[str, float]:
-        """Returns the medians in milliseconds."""
-        return {
-            "wall_ms": 1e3 * median(self.wall[name, threads]),
-            "cpu_ms": 1e3 * median(self.cpu[name, threads]),
-        }
+#: By what ran, and the number of threads.
+Watches = dict[tuple[str, int], list[Stopwatch]]
 
 
 class Tables:
@@ -76,8 +61,8 @@ class Tables:
         self.optimizer.zero_grad()
 
     def own_step(self, ids: Tensor, gradient: Tensor) -> None:
-        """The same by ours."""
-        self.table.gather(ids)
+        """The same by ours, with rows in memory that is used again, as in training."""
+        self.table.gather_into(ids, None, self.table.empty_rows(len(ids)))
         self.table.update(*reduce_duplicates(ids, gradient))
 
     def steps(self, ids: Tensor, gradient: Tensor) -> dict[str, Work]:
@@ -91,43 +76,49 @@ class Tables:
         }
 
 
-def measure(entities: int, dim: int, rows: int, rounds: int) -> Clock:
-    """Runs everything in turn, once to warm up and then `rounds` times, on new random rows each time."""
-    generator = torch.Generator().manual_seed(0)
-    tables, clock, before = Tables(entities, dim), Clock(), torch.get_num_threads()
+def works(tables: Tables, gradient: Tensor, threads: int, generator: torch.Generator) -> dict[str, Work]:
+    """Returns everything that is timed, by name, on new random rows."""
+    entities, rows = len(tables.table), len(gradient)
 
     def distinct() -> Tensor:
         return torch.randperm(entities, generator=generator)[:rows]
 
+    one, other = (torch.randint(0, entities, (rows,), generator=generator) for _ in range(2))
+    return {
+        "torch": lambda: tables.torch_step(one, gradient),
+        "graphkit": lambda: tables.own_step(other, gradient),
+        **{name: tables.steps(distinct(), gradient)[name] for name in _MOVED},
+        **{f"copy_update_{ahead}": _copy_update(tables.table.weight, distinct(), threads, ahead) for ahead in _AHEAD},
+    }
+
+
+def run(entities: int, dim: int, rows: int, *, rounds: int, counts: list[int], seed: int) -> Watches:
+    """Runs everything in turn, once to warm up and then `rounds` times."""
+    generator = torch.Generator().manual_seed(seed)
+    tables, before = Tables(entities, dim), torch.get_num_threads()
     gradient = torch.randn(rows, dim, generator=generator)
-    for round_number in range(rounds + 1):
-        current = clock if round_number > 0 else Clock()
-        for threads in THREADS:
+    watches: Watches = {}
+    for _ in range(rounds + 1):
+        for threads in counts:
             torch.set_num_threads(threads)
-            ids = torch.randint(0, entities, (rows,), generator=generator)
-            current.time("torch", threads, lambda ids=ids: tables.torch_step(ids, gradient))
-            ids = torch.randint(0, entities, (rows,), generator=generator)
-            current.time("graphkit", threads, lambda ids=ids: tables.own_step(ids, gradient))
-            for name in _MOVED:
-                current.time(name, threads, tables.steps(distinct(), gradient)[name])
-            for ahead in _AHEAD:
-                loop = _copy_update(tables.table.weight, distinct(), threads, ahead)
-                current.time(f"copy_update_{ahead}", threads, loop)
+            for name, work in works(tables, gradient, threads, generator).items():
+                watches.setdefault((name, threads), []).append(timed(work))
     torch.set_num_threads(before)
-    return clock
+    return {key: found[1:] for key, found in watches.items()}
 
 
 def _copy_update(table: Tensor, ids: Tensor, threads: int, ahead: int) -> Work:
     return lambda: _native.update_rows(table, ids, threads=threads, ahead=ahead) and None
 
 
-def summarise(clock: Clock, rows: int, dim: int) -> dict[str, Any]:
+def summarise(watches: Watches, rows: int, dim: int, counts: list[int]) -> Result:
     """Returns times, bandwidths and ratios."""
     gb = 4e-9 * rows * dim
     by_threads: dict[str, Any] = {}
-    for threads in THREADS:
-        limit = min((clock.ms(f"copy_update_{ahead}", threads) for ahead in _AHEAD), key=lambda ms: ms["wall_ms"])
-        found: dict[str, Any] = {name: clock.ms(name, threads) for name in ("torch", "graphkit", *_MOVED)}
+    for threads in counts:
+        ms = {name: medians(found) for (name, number), found in watches.items() if number == threads}
+        limit = min((ms[f"copy_update_{ahead}"] for ahead in _AHEAD), key=lambda found: found["wall_ms"])
+        found: dict[str, Any] = {name: ms[name] for name in ("torch", "graphkit", *_MOVED)}
         found["copy_update"] = {**limit, "gb_per_s": 2e3 * gb / limit["wall_ms"]}
         for name, moved in _MOVED.items():
             found[name]["gb_per_s"] = 1e3 * moved * gb / found[name]["wall_ms"]
@@ -142,7 +133,31 @@ def summarise(clock: Clock, rows: int, dim: int) -> dict[str, Any]:
     return {**worst, "row_adagrad_ms_1_thread": by_threads["1"]["row_adagrad"]["wall_ms"], "threads": by_threads}
 
 
-def show(result: dict[str, Any], out: TextIO) -> None:
+def measure(options: argparse.Namespace) -> Result:
+    """Returns all figures."""
+    if not 0 < options.rows <= options.entities or min(options.dim, options.rounds, options.threads) < 1:
+        raise GraphkitError(
+            f"rows is {options.rows}, entities {options.entities}, dim {options.dim}, rounds {options.rounds} and "
+            f"threads {options.threads}; give positive numbers, and no more rows than entities"
+        )
+    sizes = {"entities": options.entities, "dim": options.dim, "rows": options.rows}
+    counts = sorted({1, options.threads})
+    watches = run(**sizes, rounds=options.rounds, counts=counts, seed=options.seed)
+    figures = summarise(watches, options.rows, options.dim, counts)
+    return {
+        **sizes,
+        **figures,
+        "bars": {
+            "label": "GB/s of random rows",
+            "heights": {
+                f"{threads} thread(s)": {title: found[name]["gb_per_s"] for name, title in TITLES.items()}
+                for threads, found in figures["threads"].items()
+            },
+        },
+    }
+
+
+def show(result: Result, out: TextIO) -> None:
     """Prints the table."""
     print(f"{result['entities']:,} rows of {result['dim']} reals, {result['rows']:,} of them at random", file=out)
     for threads, found in result["threads"].items():
@@ -156,35 +171,17 @@ def show(result: dict[str, Any], out: TextIO) -> None:
             f"{found['ratio_sparse_adam_cpu']:.1f} by CPU; Adam moves {found['fraction_of_limit']:.2f} of the limit",
             file=out,
         )
-    print("\n".join(lines(result["calibration"])), file=out)
 
 
 def main() -> int:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--entities", type=int, default=1_000_000)
-    parser.add_argument("--dim", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=20_000, help="of a step (default: 20000)")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    options = parser.parse_args()
-    if not 0 < options.rows <= options.entities or options.dim < 1 or options.rounds < 1:
-        print(
-            f"sparse_optimizers: rows is {options.rows}, entities {options.entities}, dim {options.dim} and rounds "
-            f"{options.rounds}; give positive numbers, and no more rows than entities",
-            file=sys.stderr,
-        )
-        return 2
-    sizes = {"entities": options.entities, "dim": options.dim, "rows": options.rows}
-    result = {
-        **sizes,
-        **summarise(measure(**sizes, rounds=options.rounds), options.rows, options.dim),
-        "calibration": calibrate(),
-    }
-    if options.json:
-        print(json.dumps(result))
-    show(result, sys.stderr if options.json else sys.stdout)
-    return 0
+    made = parser(__doc__)
+    made.add_argument("--entities", type=int, default=1_000_000)
+    made.add_argument("--dim", type=int, default=400)
+    made.add_argument("--rows", type=int, default=20_000, help="of a step (default: 20000)")
+    made.add_argument("--rounds", type=int, default=9)
+    options = made.parse_args()
+    return report("sparse_optimizers", options, lambda: measure(options), show, draw_bars)
 
 
 if __name__ == "__main__":

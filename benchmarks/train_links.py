@@ -47,14 +47,14 @@ TITLES = {"graphkit_own": "graphkit, own", "graphkit_shared": "graphkit, shared"
 
 
 def time_graphkit(graph: KnowledgeGraph, settings: Settings, mode: str, steps: int) -> Stopwatch:
-    """Times training steps of graphkit, with everything that makes them: drawing, gathering, writing back."""
+    """Times training steps of graphkit, from the end of one to the end of another: with drawing and gathering."""
     task = graphkit_task(graph, settings, mode)
     watch = Stopwatch()
-    for done, batch in enumerate(task.batches()):
+    for done, batch in enumerate(task.batches(), start=1):
+        task.step(batch)
         if done == WARM_UP:
             watch.start()
-        task.step(batch)
-        if done + 1 == WARM_UP + steps:
+        elif done == WARM_UP + steps:
             watch.stop()
             break
     task.close()

@@ -74,7 +74,7 @@ def make_model(name: str, graph: KnowledgeGraph, dim: int) -> Model:
 
 
 def time_steps(name: str, graph: KnowledgeGraph, mode: str, options: argparse.Namespace) -> Stopwatch:
-    """Times training steps, with everything that makes them: drawing, gathering, writing back."""
+    """Times training steps, from the end of one to the end of another: with drawing and gathering."""
     sampling = SamplerOptions(
         structures=mix(),
         batch_size=options.batch_size,
@@ -91,11 +91,11 @@ def time_steps(name: str, graph: KnowledgeGraph, mode: str, options: argparse.Na
         seed=options.seed,
     )
     watch = Stopwatch()
-    for done, batch in enumerate(task.batches()):
+    for done, batch in enumerate(task.batches(), start=1):
+        task.step(batch)
         if done == WARM_UP:
             watch.start()
-        task.step(batch)
-        if done + 1 == WARM_UP + options.steps:
+        elif done == WARM_UP + options.steps:
             watch.stop()
             break
     task.close()

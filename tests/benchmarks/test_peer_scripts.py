@@ -217,7 +217,7 @@ def test_the_loss_of_both_sides_is_the_same_from_the_same_fresh_values(name: str
     queries = ours.project(table.gather(heads), 2 * relations)
 
     def our_scores(candidates: torch.Tensor) -> torch.Tensor:
-        return ours.score(queries, table.weight[candidates])
+        return ours.score(queries, table.weight, candidates)
 
     expected = theirs.loss.process_slcwa_scores(their_scores(tails.unsqueeze(1)), their_scores(negatives))
     mask = torch.ones_like(negatives, dtype=torch.bool)
@@ -366,3 +366,42 @@ def test_transe_is_compared_by_the_norm_that_pykeen_has_by_default(graph: Knowle
     model = link_models.graphkit_model("transe", graph, 8, 9.0)
     assert isinstance(model, TransE)
     assert (model.norm, model.reciprocal, model.margin) == (1, False, 9.0)
+
+
+class SteadyTask:
+    """Batches that take 2 s to wait for, and steps of 3 s, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import reporting
+
+        self.now = 0.0
+        monkeypatch.setattr(reporting.time, "perf_counter", lambda: self.now)
+
+    def batches(self) -> Iterator[None]:
+        """Goes on for ever."""
+        while True:
+            self.now += 2
+            yield None
+
+    def step(self, _: None) -> None:
+        """Takes its time."""
+        self.now += 3
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+def test_every_timed_step_counts_with_the_wait_for_its_batch(
+    graph: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import argparse
+
+    import train_links
+    import train_queries
+
+    task = SteadyTask(monkeypatch)
+    monkeypatch.setattr(train_links, "graphkit_task", lambda *_: task)
+    monkeypatch.setattr(train_queries, "QueryTask", lambda *_, **__: task)
+    assert train_links.time_graphkit(graph, None, "own", 4).wall == 4 * 5
+    options = argparse.Namespace(dim=8, batch_size=64, negatives=8, seed=0, steps=4)
+    assert train_queries.time_steps("gqe", graph, "own", options).wall == 4 * 5
