@@ -76,8 +76,6 @@ struct Kernels {
     void (*own_scores)(const PairInput&, const OwnPairs&, std::size_t begin, std::size_t end, float* scores);
     // Fills columns `begin` to `end` of scores [num_queries, num_rows].
     void (*shared_scores)(const PairInput&, std::size_t begin, std::size_t end, float* scores);
-    // Coordinates that a call of the following handles; the last call of an operation may get fewer.
-    std::size_t own_slab, shared_slab;
     // Fills coordinates `begin` to `end` (of one part of a row) of both gradients, given that of each pair; for l2
     // what is given is the gradient divided by the distance.
     void (*own_gradients)(const PairInput&, const OwnPairs&, const float* weights, std::size_t begin, std::size_t end,

@@ -29,10 +29,12 @@ void in_steps(std::size_t size, std::size_t step, unsigned threads, const Part& 
               [&](std::size_t task) { part(task * step, std::min(size, (task + 1) * step)); });
 }
 
-// The slab of a gradient, made smaller where that gives every thread something to do.
-std::size_t fair_slab(std::size_t slab, std::size_t n, std::size_t lanes, unsigned threads) {
-    while (slab > lanes && n < 2 * slab * threads) slab /= 2;
-    return slab;
+// Runs part(begin, end) for coordinates that each thread has side by side: neighbours in a row share cache lines, which
+// two threads that go through the rows at the same pace would take from each other.
+template <class Part>
+void for_coordinates(const PairInput& in, unsigned threads, const Part& part) {
+    const std::size_t n = coordinates(in), lanes = kernels().lanes;
+    in_steps(n, std::max<std::size_t>((n + threads * lanes - 1) / (threads * lanes), 1) * lanes, threads, part);
 }
 
 }  // namespace
@@ -74,11 +76,9 @@ void own_scores(const PairInput& in, const OwnPairs& pairs, float* scores, unsig
 void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, float* of_queries, float* of_rows,
                    unsigned threads) {
     threads = worth(static_cast<std::size_t>(pairs.offsets[in.num_rows]), in, threads);
-    const std::size_t n = coordinates(in);
-    in_steps(n, fair_slab(kernels().own_slab, n, kernels().lanes, threads), threads,
-             [&](std::size_t begin, std::size_t end) {
-                 kernels().own_gradients(in, pairs, weights, begin, end, of_queries, of_rows);
-             });
+    for_coordinates(in, threads, [&](std::size_t begin, std::size_t end) {
+        kernels().own_gradients(in, pairs, weights, begin, end, of_queries, of_rows);
+    });
 }
 
 void shared_scores(const PairInput& in, float* scores, unsigned threads) {
@@ -89,7 +89,7 @@ void shared_scores(const PairInput& in, float* scores, unsigned threads) {
 
 void shared_gradients(const PairInput& in, const float* weights, float* of_queries, float* of_rows, unsigned threads) {
     threads = worth(in.num_queries * in.num_rows, in, threads);
-    in_steps(coordinates(in), kernels().shared_slab, threads, [&](std::size_t begin, std::size_t end) {
+    for_coordinates(in, threads, [&](std::size_t begin, std::size_t end) {
         kernels().shared_gradients(in, weights, begin, end, of_queries, of_rows);
     });
 }

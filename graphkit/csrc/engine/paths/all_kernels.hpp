@@ -19,8 +19,6 @@ const Kernels* table() {
         .lanes = kLanes,
         .own_scores = own_scores,
         .shared_scores = shared_scores,
-        .own_slab = kOwnSlab,
-        .shared_slab = kSharedSlab,
         .own_gradients = own_gradients,
         .shared_gradients = shared_gradients,
         .softmax_sums = softmax_sums,

@@ -224,7 +224,8 @@ static void shared_scores(const PairInput& in, std::size_t begin, std::size_t en
     });
 }
 
-constexpr std::size_t kOwnVectors = 4, kOwnSlab = kOwnVectors * kLanes, kSharedSlab = kLanes;
+// Vectors of a row whose gradients stay in registers.
+constexpr std::size_t kOwnVectors = 4, kOwnSlab = kOwnVectors * kLanes;
 
 template <std::size_t Parts>
 GRAPHKIT_INLINE void store_parts(float* to, std::size_t stride, const Vec* from) {
