@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher, TakenRows
+from graphkit.engine.kernels import log_softmax
 from graphkit.engine.timeline import span
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
@@ -20,9 +21,6 @@ from graphkit.losses import Loss, Softmax
 from graphkit.models import Asked, Embedded, Model
 from graphkit.queries import ONE_HOP
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
-
-#: Logits that are held at once by a loss over all entities.
-_LOGITS_AT_ONCE = 2**26
 
 Precision = Literal["fp32", "bf16"]
 Weighting = Literal["none", "answers"]
@@ -126,6 +124,7 @@ class EmbeddingTask(ABC):
         if math.isfinite(loss):  # else nothing is updated, and the trainer stops
             with span("update"):
                 self._update(batch, gradient)
+        self.dense.zero_grad()
         self._trained = batch.number + 1
         return {"loss": loss, "samples": batch.batch.size}
 
@@ -135,7 +134,6 @@ class EmbeddingTask(ABC):
         except GraphkitError as error:
             raise GraphkitError(f"batch {batch.number} (seed {self.sampler.options.seed}): {error}") from error
         self.dense.step()
-        self.dense.zero_grad()
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -212,7 +210,7 @@ class EmbeddingTask(ABC):
         # never held for the whole batch.
         vectors, *candidates = (x.detach().requires_grad_() for x in (queries.vectors, *compared.candidates))
         leaves = Embedded(vectors, queries.owners, queries.size)
-        step = max(1, _LOGITS_AT_ONCE // len(candidates[0]))
+        step = max(1, log_softmax.LOGITS_AT_ONCE // len(candidates[0]))
         total = 0.0
         for start in range(0, batch.size, step):
             lanes = slice(start, min(start + step, batch.size))
