@@ -70,6 +70,9 @@ struct RowGroups {
     const std::int64_t* offsets;
 };
 
+// Bytes that the gradients of own candidates keep for each query.
+constexpr std::size_t kOwnScratch = 768;
+
 struct Kernels {
     std::size_t lanes;
     // Fills scores[p] for all pairs of rows `begin` to `end`.
@@ -77,9 +80,10 @@ struct Kernels {
     // Fills columns `begin` to `end` of scores [num_queries, num_rows].
     void (*shared_scores)(const PairInput&, std::size_t begin, std::size_t end, float* scores);
     // Fills coordinates `begin` to `end` (of one part of a row) of both gradients, given that of each pair; for l2
-    // what is given is the gradient divided by the distance.
+    // what is given is the gradient divided by the distance. `scratch` has kOwnScratch bytes a query, from a multiple
+    // of 64 on.
     void (*own_gradients)(const PairInput&, const OwnPairs&, const float* weights, std::size_t begin, std::size_t end,
-                          float* of_queries, float* of_rows);
+                          void* scratch, float* of_queries, float* of_rows);
     // The same for weights [num_queries, num_rows].
     void (*shared_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows);

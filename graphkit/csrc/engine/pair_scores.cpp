@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "machine/buffers.hpp"
 #include "machine/threads.hpp"
 
 namespace graphkit {
@@ -77,7 +78,8 @@ void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weig
                    unsigned threads) {
     threads = worth(static_cast<std::size_t>(pairs.offsets[in.num_rows]), in, threads);
     for_coordinates(in, threads, [&](std::size_t begin, std::size_t end) {
-        kernels().own_gradients(in, pairs, weights, begin, end, of_queries, of_rows);
+        const std::shared_ptr<void> scratch = take_buffer(in.num_queries * kOwnScratch);
+        kernels().own_gradients(in, pairs, weights, begin, end, scratch.get(), of_queries, of_rows);
     });
 }
 

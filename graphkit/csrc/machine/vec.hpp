@@ -73,8 +73,15 @@ GRAPHKIT_INLINE Vec keep(Bits mask, Vec v) { return (Vec)((Bits)v & mask); }
 
 // `magnitude` with the sign of `v` multiplied into it; 0 where `v` is 0.
 GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
+#if defined(__AVX512F__)
+    // Two operations, where gcc makes four of what is below: 0x78 is a ^ (b & c).
+    const auto bits = [](Vec v) { return (__m512i)v; };
+    return (Vec)_mm512_maskz_ternarylogic_epi32(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ),
+                                                bits(magnitude), bits(v), _mm512_set1_epi32(INT32_MIN), 0x78);
+#else
     const Vec flipped = (Vec)((Bits)magnitude ^ ((Bits)v & INT32_MIN));
     return keep(v != 0, flipped);
+#endif
 }
 
 GRAPHKIT_INLINE Vec sqrt(Vec v) {

@@ -26,7 +26,7 @@ struct L1 {
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
         const Vec of_row = times_sign(weight, e[0] - q[0]);
         de[0] += of_row;
-        dq[0] -= of_row;
+        dq[0] = fma(of_row, fill(-1.0f), dq[0]);
     }
 };
 
@@ -40,7 +40,7 @@ struct L2 {
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
         const Vec of_row = weight * (e[0] - q[0]);
         de[0] += of_row;
-        dq[0] -= of_row;
+        dq[0] = fma(of_row, fill(-1.0f), dq[0]);
     }
 };
 
@@ -78,7 +78,7 @@ struct Box {
         const Bits beyond = abs(difference) > q[1];
         const Vec of_row = times_sign(beyond ? weight : least, difference);
         de[0] += of_row;
-        dq[0] -= of_row;
+        dq[0] = fma(of_row, fill(-1.0f), dq[0]);
         // Beyond the box the half width takes off all of its length, and adds it by `inside`.
         dq[1] += keep(beyond, times_sign(least, q[1]) - weight);
     }
@@ -225,7 +225,10 @@ static void shared_scores(const PairInput& in, std::size_t begin, std::size_t en
 }
 
 // Vectors of a row whose gradients stay in registers.
-constexpr std::size_t kOwnVectors = 4, kOwnSlab = kOwnVectors * kLanes;
+template <class Kind>
+constexpr std::size_t kOwnVectors = Kind::kQueryParts == 1 ? 4
+                                    : Kind::kRowParts == 1 ? 2
+                                                           : 3;
 
 template <std::size_t Parts>
 GRAPHKIT_INLINE void store_parts(float* to, std::size_t stride, const Vec* from) {
@@ -236,90 +239,6 @@ template <std::size_t Parts>
 GRAPHKIT_INLINE void store_parts(float* to, std::size_t stride, std::size_t count, const Vec* from) {
     for (std::size_t i = 0; i < Parts; ++i) store_part(to + i * stride, from[i], count);
 }
-
-GRAPHKIT_INLINE void clear(float* from, std::size_t count, std::size_t stride, std::size_t parts, std::size_t n,
-                           std::size_t begin, std::size_t end) {
-    for (std::size_t i = 0; i < count; ++i)
-        for (std::size_t part = 0; part < parts; ++part)
-            std::memset(from + i * stride + part * n + begin, 0, (end - begin) * sizeof(float));
-}
-
-// Coordinates d to d + Vectors * kLanes, or `left` coordinates of a single vector where `left` is not 0.
-template <class Kind, std::size_t Vectors>
-GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t d,
-                                        std::size_t left, float* of_queries, float* of_rows) {
-    constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
-    const std::size_t n = in.row_width / kE;
-    const auto get = [&]<std::size_t P>(const float* from, Vec(*to)[P]) {
-        for (std::size_t v = 0; v < Vectors; ++v) {
-            if (left == 0)
-                load_parts<P>(from + v * kLanes, n, to[v]);
-            else
-                load_parts<P>(from, n, left, to[v]);
-        }
-    };
-    const auto put = [&]<std::size_t P>(float* into, const Vec(*from)[P]) {
-        for (std::size_t v = 0; v < Vectors; ++v) {
-            if (left == 0)
-                store_parts<P>(into + v * kLanes, n, from[v]);
-            else
-                store_parts<P>(into, n, left, from[v]);
-        }
-    };
-    constexpr std::int64_t kAhead = 8;
-    constexpr std::size_t kRowsAhead = 8;
-    const std::int64_t num_pairs = pairs.offsets[in.num_rows];
-    for (std::size_t u = 0; u < in.num_rows; ++u) {
-        if (u + kRowsAhead < in.num_rows) {
-            const std::size_t next = (u + kRowsAhead) * in.row_width + d;
-            for (std::size_t part = 0; part < kE; ++part)
-                for (std::size_t v = 0; v < Vectors; ++v) {
-                    __builtin_prefetch(in.rows + next + part * n + v * kLanes);
-                    __builtin_prefetch(of_rows + next + part * n + v * kLanes, 1);
-                }
-        }
-        Vec e[Vectors][kE], de[Vectors][kE] = {};
-        get(in.rows + u * in.row_width + d, e);
-        for (std::int64_t i = pairs.offsets[u]; i < pairs.offsets[u + 1]; ++i) {
-            const std::uint32_t pair = pairs.order[i];
-            const std::size_t b = pair / pairs.per_query * in.query_width + d;
-            if (i + kAhead < num_pairs) {
-                const std::uint32_t next = pairs.order[i + kAhead];
-                const std::size_t c = next / pairs.per_query * in.query_width + d;
-                __builtin_prefetch(weights + next);
-                for (std::size_t part = 0; part < kQ; ++part)
-                    for (std::size_t v = 0; v < Vectors; ++v) {
-                        __builtin_prefetch(in.queries + c + part * n + v * kLanes);
-                        __builtin_prefetch(of_queries + c + part * n + v * kLanes, 1);
-                    }
-            }
-            const Vec weight = fill(weights[pair]);
-            Vec q[Vectors][kQ], dq[Vectors][kQ];
-            get(in.queries + b, q);
-            get(of_queries + b, dq);
-            for (std::size_t v = 0; v < Vectors; ++v) Kind::gradients(weight, q[v], e[v], in.inside, dq[v], de[v]);
-            put(of_queries + b, dq);
-        }
-        put(of_rows + u * in.row_width + d, de);
-    }
-}
-
-static void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t begin,
-                          std::size_t end, float* of_queries, float* of_rows) {
-    with_kind(in.kind, [&]<class Kind>(Kind) {
-        const std::size_t n = in.row_width / Kind::kRowParts;
-        clear(of_queries, in.num_queries, in.query_width, Kind::kQueryParts, n, begin, end);
-        std::size_t d = begin;
-        for (; d + kOwnSlab <= end; d += kOwnSlab)
-            own_slab_gradients<Kind, kOwnVectors>(in, pairs, weights, d, 0, of_queries, of_rows);
-        for (; d + kLanes <= end; d += kLanes)
-            own_slab_gradients<Kind, 1>(in, pairs, weights, d, 0, of_queries, of_rows);
-        if (d < end) own_slab_gradients<Kind, 1>(in, pairs, weights, d, end - d, of_queries, of_rows);
-    });
-}
-
-// Rows whose coordinates and gradients stay in the first cache while all queries pass by.
-constexpr std::size_t kCachedRows = 64;
 
 template <std::size_t Parts>
 GRAPHKIT_INLINE void get(const float* from, std::size_t stride, std::size_t count, Vec* to) {
@@ -337,6 +256,86 @@ GRAPHKIT_INLINE void put(float* to, std::size_t stride, std::size_t count, const
         store_parts<Parts>(to, stride, count, from);
 }
 
+GRAPHKIT_INLINE void clear(float* from, std::size_t count, std::size_t stride, std::size_t parts, std::size_t n,
+                           std::size_t begin, std::size_t end) {
+    for (std::size_t i = 0; i < count; ++i)
+        for (std::size_t part = 0; part < parts; ++part)
+            std::memset(from + i * stride + part * n + begin, 0, (end - begin) * sizeof(float));
+}
+
+// The same coordinates of all queries, side by side and at the start of cache lines, with their gradients. Among rows,
+// those of a second part begin anywhere: each vector would lie across two lines, and two threads would write to one.
+template <class Kind, std::size_t Vectors>
+struct alignas(64) QuerySlab {
+    Vec q[Vectors][Kind::kQueryParts], dq[Vectors][Kind::kQueryParts];
+};
+
+// Coordinates d to d + Vectors * kLanes, or `left` coordinates of a single vector where `left` is not 0.
+template <class Kind, std::size_t Vectors>
+GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t d,
+                                        std::size_t left, void* scratch, float* of_queries, float* of_rows) {
+    constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
+    constexpr std::int64_t kAhead = 8;
+    constexpr std::size_t kRowsAhead = 8;
+    const std::size_t n = in.row_width / kE, count = left == 0 ? kLanes : left;
+    using Slab = QuerySlab<Kind, Vectors>;
+    static_assert(sizeof(Slab) <= kOwnScratch);
+    Slab* const slabs = static_cast<Slab*>(scratch);
+    for (std::size_t b = 0; b < in.num_queries; ++b)
+        for (std::size_t v = 0; v < Vectors; ++v) {
+            get<kQ>(in.queries + b * in.query_width + d + v * kLanes, n, count, slabs[b].q[v]);
+            for (std::size_t part = 0; part < kQ; ++part) slabs[b].dq[v][part] = Vec{};
+        }
+    const std::int64_t num_pairs = pairs.offsets[in.num_rows];
+    for (std::size_t u = 0; u < in.num_rows; ++u) {
+        if (u + kRowsAhead < in.num_rows) {
+            const std::size_t next = (u + kRowsAhead) * in.row_width + d;
+            // A second part begins in the midst of a cache line, so that its last vector has another line.
+            for (std::size_t part = 0; part < kE; ++part)
+                for (std::size_t v = 0; v < Vectors + part; ++v) {
+                    const std::size_t place = next + part * n + (v < Vectors ? v * kLanes : Vectors * kLanes - 1);
+                    __builtin_prefetch(in.rows + place);
+                    __builtin_prefetch(of_rows + place, 1);
+                }
+        }
+        Vec e[Vectors][kE], de[Vectors][kE] = {};
+        for (std::size_t v = 0; v < Vectors; ++v) get<kE>(in.rows + u * in.row_width + d + v * kLanes, n, count, e[v]);
+        for (std::int64_t i = pairs.offsets[u]; i < pairs.offsets[u + 1]; ++i) {
+            const std::uint32_t pair = pairs.order[i];
+            Slab& slab = slabs[pair / pairs.per_query];
+            if (i + kAhead < num_pairs) {
+                const std::uint32_t next = pairs.order[i + kAhead];
+                const char* ahead = reinterpret_cast<const char*>(slabs + next / pairs.per_query);
+                __builtin_prefetch(weights + next);
+                for (std::size_t byte = 0; byte < sizeof(Slab); byte += 64) __builtin_prefetch(ahead + byte, 1);
+            }
+            const Vec weight = fill(weights[pair]);
+            for (std::size_t v = 0; v < Vectors; ++v)
+                Kind::gradients(weight, slab.q[v], e[v], in.inside, slab.dq[v], de[v]);
+        }
+        for (std::size_t v = 0; v < Vectors; ++v) put<kE>(of_rows + u * in.row_width + d + v * kLanes, n, count, de[v]);
+    }
+    for (std::size_t b = 0; b < in.num_queries; ++b)
+        for (std::size_t v = 0; v < Vectors; ++v)
+            put<kQ>(of_queries + b * in.query_width + d + v * kLanes, n, count, slabs[b].dq[v]);
+}
+
+static void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t begin,
+                          std::size_t end, void* scratch, float* of_queries, float* of_rows) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        constexpr std::size_t kSlab = kOwnVectors<Kind> * kLanes;
+        std::size_t d = begin;
+        for (; d + kSlab <= end; d += kSlab)
+            own_slab_gradients<Kind, kOwnVectors<Kind>>(in, pairs, weights, d, 0, scratch, of_queries, of_rows);
+        for (; d + kLanes <= end; d += kLanes)
+            own_slab_gradients<Kind, 1>(in, pairs, weights, d, 0, scratch, of_queries, of_rows);
+        if (d < end) own_slab_gradients<Kind, 1>(in, pairs, weights, d, end - d, scratch, of_queries, of_rows);
+    });
+}
+
+// Rows whose coordinates and gradients stay in the first cache while all queries pass by.
+constexpr std::size_t kCachedRows = 64;
+
 // Coordinates d to d + count of the rows `first` to `first + rows`, for all queries; gradients of queries are added to
 // those of the rows before.
 template <class Kind>
@@ -347,21 +346,21 @@ GRAPHKIT_INLINE void shared_block_gradients(const PairInput& in, const float* we
     const std::size_t n = in.row_width / kE;
     Vec e[kCachedRows][kE], de[kCachedRows][kE] = {};
     for (std::size_t u = 0; u < rows; ++u) get<kE>(in.rows + (first + u) * in.row_width + d, n, count, e[u]);
-    for (std::size_t b = 0; b < in.num_queries; b += kTile) {
-        const std::size_t tile = in.num_queries - b < kTile ? in.num_queries - b : kTile;
-        Vec q[kTile][kQ] = {}, dq[kTile][kQ] = {};
-        const float* w[kTile];
-        for (std::size_t i = 0; i < kTile; ++i) {
-            const std::size_t query = b + (i < tile ? i : 0);
-            w[i] = weights + query * in.num_rows + first;
-            get<kQ>(in.queries + query * in.query_width + d, n, count, q[i]);
-            if (first > 0) get<kQ>(of_queries + query * in.query_width + d, n, count, dq[i]);
+    const auto visit = [&]<std::size_t Q>(std::size_t b) {
+        Vec q[Q][kQ], dq[Q][kQ] = {};
+        const float* w[Q];
+        for (std::size_t i = 0; i < Q; ++i) {
+            w[i] = weights + (b + i) * in.num_rows + first;
+            get<kQ>(in.queries + (b + i) * in.query_width + d, n, count, q[i]);
+            if (first > 0) get<kQ>(of_queries + (b + i) * in.query_width + d, n, count, dq[i]);
         }
         for (std::size_t u = 0; u < rows; ++u)
-            for (std::size_t i = 0; i < kTile; ++i)
-                Kind::gradients(fill(i < tile ? w[i][u] : 0.0f), q[i], e[u], in.inside, dq[i], de[u]);
-        for (std::size_t i = 0; i < tile; ++i) put<kQ>(of_queries + (b + i) * in.query_width + d, n, count, dq[i]);
-    }
+            for (std::size_t i = 0; i < Q; ++i) Kind::gradients(fill(w[i][u]), q[i], e[u], in.inside, dq[i], de[u]);
+        for (std::size_t i = 0; i < Q; ++i) put<kQ>(of_queries + (b + i) * in.query_width + d, n, count, dq[i]);
+    };
+    std::size_t b = 0;
+    for (; b + kTile <= in.num_queries; b += kTile) visit.template operator()<kTile>(b);
+    for (; b < in.num_queries; ++b) visit.template operator()<1>(b);
     for (std::size_t u = 0; u < rows; ++u) put<kE>(of_rows + (first + u) * in.row_width + d, n, count, de[u]);
 }
 
