@@ -1,13 +1,16 @@
 // Bindings of what brings rows together for a step: ids, buffers, copies. The Python callers check ids and shapes.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "engine/gather.hpp"
 #include "engine/id_resolver.hpp"
 #include "engine_arrays.hpp"
 #include "engine_module.hpp"
+#include "machine/allocator.hpp"
 #include "machine/buffers.hpp"
 
 namespace nb = nanobind;
@@ -36,17 +39,21 @@ void gather(const Matrix& table, const In<std::int64_t, -1>& ids, const std::opt
                 threads);
 }
 
+void sum(const OutMatrix& to, const std::vector<In<std::int64_t, -1>>& places, const std::vector<Matrix>& rows,
+         bool onto, unsigned threads) {
+    std::vector<PlacedRows> parts;
+    for (std::size_t i = 0; i < places.size(); ++i)
+        parts.push_back({{places[i].data(), places[i].size()}, rows[i].data()});
+    const nb::gil_scoped_release release;
+    sum_rows(to.data(), to.shape(0), to.shape(1), parts, onto, threads);
+}
+
 }  // namespace
 
 void bind_rows(nb::module_& m) {
     m.def("empty", &empty, nb::arg("size"));
-    m.def(
-        "add_rows",
-        [](const OutMatrix& to, const In<std::int64_t, -1>& places, const Matrix& from) {
-            const nb::gil_scoped_release release;
-            add_rows(to.data(), to.shape(1), {places.data(), places.size()}, from.data());
-        },
-        array("to"), array("places"), array("from_"));
+    m.def("sum_rows", &sum, array("to"), array("places"), array("rows"), nb::arg("onto"), nb::arg("threads"));
+    m.def("keep_freed_memory", &keep_freed_memory);
     m.def("gather_rows", &gather, array("table"), array("ids"), array("places").none(), array("to"),
           nb::arg("threads"));
     nb::class_<IdResolver>(m, "IdResolver")

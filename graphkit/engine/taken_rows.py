@@ -47,15 +47,18 @@ class TakenRows:
             total = found.pop(whole)[1]
             if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for _, part in found):
                 total = total.clone(memory_format=torch.contiguous_format)
-        if total is None:
-            total = buffers.empty(*self._rows.shape).zero_().to(self._rows.dtype)
-        for places, part in found:
-            if places is None:
+            for part in [part for places, part in found if places is None]:
                 total += part
-            elif total.dtype == torch.float32:
-                _native.add_rows(total, places, part.reshape(len(places), -1).contiguous())
-            else:
-                total.index_add_(0, places, part.reshape(len(places), -1))
+        placed = [(places, part.reshape(len(places), -1)) for places, part in found if places is not None]
+        if self._rows.dtype == torch.float32:
+            onto = total is not None
+            total = buffers.empty(*self._rows.shape) if total is None else total
+            places, parts = [places for places, _ in placed], [part.contiguous() for _, part in placed]
+            _native.sum_rows(total, places, parts, onto, torch.get_num_threads())
+        else:
+            total = torch.zeros_like(self._rows) if total is None else total
+            for places, part in placed:
+                total.index_add_(0, places, part)
         self._found.clear()
         return total
 

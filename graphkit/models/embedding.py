@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -21,6 +22,12 @@ class Asked:
     anchors: Tensor
     #: int64[B, relations of the structure], directed
     relations: Tensor
+
+    @cached_property
+    def columns(self) -> Sequence[Tensor]:
+        """An anchor each: float32[B, D]."""
+        # One by one, the gradient of each would be padded with zeros to that of all.
+        return [self.anchors.squeeze(1)] if self.anchors.shape[1] == 1 else self.anchors.unbind(1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Embedded:
     def select(self, start: int, stop: int) -> Embedded:
         """Returns queries `start` to `stop`."""
         stop = min(stop, self.size)
+        if start == 0 and stop == self.size:
+            return self  # the gradient of a slice would be copied
         if self.owners is None:
             return Embedded(self.vectors[start:stop], None, stop - start)
         ends = torch.searchsorted(self.owners, torch.tensor([start, stop], device=self.owners.device)).tolist()
@@ -99,7 +108,7 @@ class _Schedule:
         """Adds a node and what is below it; returns the number of its value."""
         match node:
             case Anchor():
-                return self._value(0, self.operators.start(asked.anchors[:, place[node.entity]]))
+                return self._value(0, self.operators.start(asked.columns[place[node.entity]]))
             case Projection():
                 return self._step(Projection, (self.add(node.operand, asked, place),), asked, place[node.relation])
             case Intersection():
@@ -121,8 +130,7 @@ class _Schedule:
                 found = self.operators.intersect(operands)
             else:
                 found = self.operators.negate(operands[0])
-            parts = torch.split(found, [len(self[step.operands[0]]) for step in steps])
-            for step, part in zip(steps, parts, strict=True):
+            for step, part in zip(steps, _split(found, [len(self[step.operands[0]]) for step in steps]), strict=True):
                 self.values[step.result] = part
 
     def __getitem__(self, number: int) -> Tensor:
@@ -167,6 +175,10 @@ def embed_by_level(operators: Operators, asked: Sequence[Asked]) -> Embedded:
             owners = torch.arange(size, device=part.anchors.device).repeat_interleave(len(ways))
             found.append(Embedded(torch.stack(ways, dim=1).flatten(0, 1), owners, size))
     return found[0] if len(found) == 1 else Embedded.join(found)
+
+
+def _split(found: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+    return [found] if len(sizes) == 1 else torch.split(found, sizes)
 
 
 def _join(parts: list[Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher, TakenRows
 from graphkit.engine.kernels import log_softmax
+from graphkit.engine.memory import keep_freed
 from graphkit.engine.timeline import span
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
@@ -113,6 +114,7 @@ class EmbeddingTask(ABC):
 
     def batches(self) -> Iterator[GatheredBatch]:
         """Returns batches with their rows, from the batch after the last trained one."""
+        keep_freed()
         self.sampler.load_state_dict({"position": self._trained})
         self._feed = RowPrefetcher(self.sampler, self.table, all_rows=self.full)
         return self._feed

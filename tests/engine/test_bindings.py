@@ -70,7 +70,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
         *(torch.ones(2, 4), torch.ones(2, 5), torch.ones(2, 5)),
         *(torch.ones(2, dtype=torch.float64), torch.ones(2, 4), 1),
     ),
-    "add_rows": (torch.ones(3, 5), ids(2), torch.ones(2, 5)),
+    "sum_rows": (torch.ones(3, 5), [ids(2)], [torch.ones(2, 5)], True, 1),
     "gather_rows": (torch.ones(3, 5), ids(2), ids(2), torch.ones(2, 5), 1),
     "add": (ids(2),),
     "write": (ids(2),),
@@ -89,8 +89,10 @@ def operation(name: str) -> Callable[..., object]:
 def test_an_array_of_another_memory_order_or_dtype_is_refused(name: str) -> None:
     call, arguments = operation(name), ARGUMENTS[name]
     for place, argument in enumerate(arguments):
-        if isinstance(argument, Tensor):
-            for other in (spread(argument), argument.to(torch.int8)):
+        if isinstance(argument, (Tensor, list)):
+            [array] = argument if isinstance(argument, list) else [argument]
+            for wrong in (spread(array), array.to(torch.int8)):
+                other = [wrong] if isinstance(argument, list) else wrong
                 with pytest.raises((TypeError, ValueError), match=r"incompatible function arguments|wrong dtype"):
                     call(*arguments[:place], other, *arguments[place + 1 :])
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "machine/threads.hpp"
 
@@ -31,12 +33,30 @@ void gather_rows(const std::byte* table, std::size_t width, std::span<const std:
     });
 }
 
-void add_rows(float* to, std::size_t width, std::span<const std::int64_t> places, const float* from) {
-    for (const std::int64_t place : places) {
-        float* row = to + static_cast<std::size_t>(place) * width;
-        for (std::size_t d = 0; d < width; ++d) row[d] += from[d];
-        from += width;
-    }
+void sum_rows(float* to, std::size_t count, std::size_t width, std::span<const PlacedRows> parts, bool onto,
+              unsigned threads) {
+    // A task has coordinates side by side, in whole cache lines, of all rows: the sums keep their order.
+    const std::size_t lines = (width * sizeof(float) + kLine - 1) / kLine;
+    const std::size_t tasks = count * width * sizeof(float) < kBytesOfTask ? 1 : threads;
+    const std::size_t step = (lines + tasks - 1) / tasks * (kLine / sizeof(float));
+    run_tasks(tasks, threads, [&](std::size_t task) {
+        const std::size_t begin = std::min(task * step, width), end = std::min(begin + step, width);
+        std::vector<char> written(count, onto);
+        for (const auto& [places, rows] : parts) {
+            const float* from = rows;
+            for (const std::int64_t place : places) {
+                float* row = to + static_cast<std::size_t>(place) * width;
+                if (std::exchange(written[static_cast<std::size_t>(place)], true)) {
+                    for (std::size_t d = begin; d < end; ++d) row[d] += from[d];
+                } else {
+                    std::copy(from + begin, from + end, row + begin);
+                }
+                from += width;
+            }
+        }
+        for (std::size_t place = 0; place < count; ++place)
+            if (!written[place]) std::fill(to + place * width + begin, to + place * width + end, 0.0f);
+    });
 }
 
 }  // namespace graphkit

@@ -1,6 +1,7 @@
 // Rows of a large table, copied to where a step wants them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -10,7 +11,15 @@ namespace graphkit {
 void gather_rows(const std::byte* table, std::size_t width, std::span<const std::int64_t> ids,
                  const std::int64_t* places, std::byte* to, unsigned threads);
 
-// Adds row i of `from` to row places[i] of `to`, one after the other.
-void add_rows(float* to, std::size_t width, std::span<const std::int64_t> places, const float* from);
+// Rows, and the places that they are added to.
+struct PlacedRows {
+    std::span<const std::int64_t> places;
+    const float* rows;
+};
+
+// Fills `to`, `count` rows of `width`: each is the sum of what is placed there, in the order of the parts; 0 where
+// nothing is. With `onto`, what `to` held before comes first.
+void sum_rows(float* to, std::size_t count, std::size_t width, std::span<const PlacedRows> parts, bool onto,
+              unsigned threads);
 
 }  // namespace graphkit
