@@ -40,23 +40,27 @@ class TakenRows:
         return _tap(self._root, self._rows, None, self._found)
 
     def gradient(self) -> Tensor:
-        """Returns float32[U, D]: what was accumulated, added up in the order of its coming."""
-        found, total = self._found, None
-        whole = next((i for i, (places, _) in enumerate(found) if places is None), None)
-        if whole is not None:
-            total = found.pop(whole)[1]
-            if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for _, part in found):
+        """Returns float32[U, D]: what was accumulated, that of all rows first, added up in the order of its coming."""
+        whole = [part for places, part in self._found if places is None]
+        placed = [(places, part.reshape(len(places), -1)) for places, part in self._found if places is not None]
+        native = self._rows.dtype == torch.float32
+        if whole:
+            total = whole[0]
+            if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for part in whole[1:]):
                 total = total.clone(memory_format=torch.contiguous_format)
-            for part in [part for places, part in found if places is None]:
+            for part in whole[1:]:
                 total += part
-        placed = [(places, part.reshape(len(places), -1)) for places, part in found if places is not None]
-        if self._rows.dtype == torch.float32:
-            onto = total is not None
-            total = buffers.empty(*self._rows.shape) if total is None else total
-            places, parts = [places for places, _ in placed], [part.contiguous() for _, part in placed]
-            _native.sum_rows(total, places, parts, onto, torch.get_num_threads())
         else:
-            total = torch.zeros_like(self._rows) if total is None else total
+            total = buffers.empty(*self._rows.shape) if native else torch.zeros_like(self._rows)
+        if native:
+            _native.sum_rows(
+                total,
+                [places for places, _ in placed],
+                [part.contiguous() for _, part in placed],
+                bool(whole),
+                torch.get_num_threads(),
+            )
+        else:
             for places, part in placed:
                 total.index_add_(0, places, part)
         self._found.clear()
