@@ -89,6 +89,7 @@ def time_steps(name: str, graph: KnowledgeGraph, mode: str, options: argparse.Na
         loss=LogSigmoid(),
         optimizer=Adam(lr=1e-4),
         seed=options.seed,
+        layer_precision=options.layer_precision,
     )
     watch = Stopwatch()
     for done, batch in enumerate(task.batches(), start=1):
@@ -127,6 +128,7 @@ def measure(options: argparse.Namespace) -> Result:
         **{f"ratio_{mode}": {name: per_s[name][mode] / stored[name] for name in stored} for mode in MODES},
         "shares": shares(),
         **settings,
+        "layer_precision": options.layer_precision,
         "seconds": time.perf_counter() - start,
         "bars": {
             "label": "queries trained a second",
@@ -168,6 +170,12 @@ def main() -> int:
     made.add_argument("--dim", type=int, default=400, help="numbers of an entity, half of BetaE's reals (default: 400)")
     made.add_argument("--batch-size", type=int, default=512)
     made.add_argument("--negatives", type=int, default=128, help="of a query (own), or of a batch (shared)")
+    made.add_argument(
+        "--layer-precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="of the models' linear layers (default: fp32)",
+    )
     made.add_argument("--steps", type=int, default=20, help="that are timed (default: 20)")
     options = made.parse_args()
     return report("train_queries", options, lambda: measure(options), show, draw_bars)

@@ -12,6 +12,7 @@ from graphkit.engine.kernels import beta_moments, pair_scores
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, require_even, scale_of_margin
 from graphkit.models.intersections import BranchAttention, initialize_layers
+from graphkit.models.layers import Linear
 
 #: Parameters of all Betas lie in [1/20, 20], which negation maps to itself. The published bounds, 0.05 and 1e9, let a
 #: negation lead to 1e-9, where gradients explode.
@@ -58,7 +59,7 @@ class BetaE(Model):
         self.scale = scale_of_margin(margin, betas)
         self.relations = nn.Parameter(torch.empty(self.relation_rows, betas))
         widths = [dim + betas, *[hidden] * layers, dim]
-        self.network = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.network = nn.ModuleList(Linear(*pair) for pair in pairwise(widths))
         self.attention = BranchAttention(dim, betas)
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model
+from graphkit.models.layers import Linear
 
 
 class BranchAttention(nn.Module):
@@ -24,8 +25,8 @@ class BranchAttention(nn.Module):
 
     def __init__(self, width: int, weights: int) -> None:
         super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, weights)
+        self.first = Linear(width, width)
+        self.second = Linear(width, weights)
 
     def forward(self, branches: Tensor) -> Tensor:
         """Returns float32[n, B, A] for n branches [n, B, W]: weights that sum to 1 over the branches."""
@@ -45,8 +46,8 @@ class DeepSets(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        self.outer = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        self.inner = nn.Sequential(Linear(width, width), nn.ReLU(), Linear(width, width), nn.ReLU())
+        self.outer = nn.Sequential(Linear(width, width), nn.ReLU(), Linear(width, width))
 
     def forward(self, branches: Tensor) -> Tensor:
         """Returns float32[B, W] for n branches [n, B, W]."""

@@ -15,6 +15,7 @@ from graphkit.engine.kernels import PairDistance
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, scale_of_margin
 from graphkit.models.intersections import BranchAttention, initialize_layers
+from graphkit.models.layers import Linear
 
 #: What makes growths of half widths of the parameters.
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "relu": F.relu, "none": lambda x: x}
@@ -66,7 +67,7 @@ class Query2box(Model):
         self.scale = scale_of_margin(margin, dim)
         self.relations = nn.Parameter(torch.empty(self.relation_rows, 2 * dim))
         self.attention = BranchAttention(dim, dim)
-        self.gate = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim)])
+        self.gate = nn.ModuleList([Linear(dim, dim), Linear(dim, dim)])
 
     def initial_rows(self, count: int, generator: torch.Generator) -> Tensor:  # noqa: D102  # as in the base class
         return torch.empty(count, self.dim).uniform_(-self.scale, self.scale, generator=generator)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -57,6 +57,8 @@ class EmbeddingTask(ABC):
             (factors and logits are rounded, sums are accumulated in fp32; the logit of a sampled batch's answer is
             fp32). Weights, losses and evaluation are fp32, and so are scores of own negatives and scores that are no
             plain product, such as GQE's distances.
+        layer_precision: of the products in the model's linear layers, in training: "fp32", or "bf16" (factors and
+            results are rounded, sums are accumulated in fp32).
 
     Raises:
         GraphkitError: an option is out of range, loss and sampler do not go together, or the model cannot embed a
@@ -76,14 +78,16 @@ class EmbeddingTask(ABC):
         n3: float | None = None,
         weighting: Weighting = "none",
         precision: Precision = "fp32",
+        layer_precision: Precision = "fp32",
     ) -> None:
         n3 = model.default_n3 if n3 is None else n3
         if not n3 >= 0:
             raise GraphkitError(f"task.n3 is {n3}, and 0 (no penalty) or more is needed")
         if weighting not in ("none", "answers"):
             raise GraphkitError(f"task.weighting is {weighting!r}, and none or answers is needed")
-        if precision not in ("fp32", "bf16"):
-            raise GraphkitError(f"task.precision is {precision!r}, and fp32 or bf16 is needed")
+        for name, chosen in (("precision", precision), ("layer_precision", layer_precision)):
+            if chosen not in get_args(Precision):
+                raise GraphkitError(f"task.{name} is {chosen!r}, and fp32 or bf16 is needed")
         loss, optimizer = loss or Softmax(), optimizer or Adagrad()
         sampler = sampler or QuerySampler(graph, SamplerOptions(batch_size=256, mode="none", negatives=0, seed=seed))
         for structure in sampler.options.parsed:
@@ -109,6 +113,7 @@ class EmbeddingTask(ABC):
         self.n3 = n3
         self.weighting = weighting
         self.precision = precision
+        self.layer_precision = layer_precision
         self._trained = 0
         self._feed: RowPrefetcher | None = None
 
@@ -184,12 +189,12 @@ class EmbeddingTask(ABC):
         encoded = self.model.encode(rows)
         entities = TakenRows(encoded.detach())
         anchors = [entities.take(places) for places in batch.anchors]
-        queries = self.model.embed_all(
-            [
-                Asked(segment.structure, found, segment.relations)
-                for segment, found in zip(batch.batch.segments, anchors, strict=True)
-            ]
-        )
+        asked = [
+            Asked(segment.structure, found, segment.relations)
+            for segment, found in zip(batch.batch.segments, anchors, strict=True)
+        ]
+        with _rounding(self.layer_precision):
+            queries = self.model.embed_all(asked)
         compared = self._compared(batch, entities)
         if self.n3 > 0:
             torch.autograd.backward(self._penalty(batch, entities, anchors))
@@ -242,13 +247,12 @@ class EmbeddingTask(ABC):
     ) -> Tensor:
         """Returns float[n]: the losses of some lanes, with candidates in place of those of `compared`."""
         queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
-        rounded = torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16")
         if self.full:
             if self.model.dot_product:  # of one vector a query: losses over all entities are of single hops
                 return self.loss.all_products(
                     queries.vectors, candidates[0], positives.squeeze(1), rounded=self.precision == "bf16"
                 )
-            with rounded:
+            with _rounding(self.precision):
                 logits = self.model.logits(queries, candidates[0])
             return self.loss.all_entities(logits.float(), positives.squeeze(1))
         if compared.negatives is not None:
@@ -258,7 +262,7 @@ class EmbeddingTask(ABC):
         else:
             # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
             positive = self.model.logits(queries, candidates[0], positives).squeeze(1)
-            with rounded:
+            with _rounding(self.precision):
                 negative = self.model.logits(queries, candidates[1])
         assert batch.mask is not None  # it comes with the negatives
         population = (len(self.table) - batch.answer_counts[lanes]).float()
@@ -270,3 +274,8 @@ class EmbeddingTask(ABC):
             return torch.full((batch.size,), 1 / batch.size)
         weights = (4 + batch.answer_counts).float().rsqrt()
         return weights / weights.sum()
+
+
+def _rounding(precision: Precision) -> torch.autocast:
+    """Within it, factors and results of matrix products are rounded as `precision` says."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")

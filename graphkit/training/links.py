@@ -17,7 +17,8 @@ class LinkTask(EmbeddingTask):
     """Trains a model on the training edges of a graph and ranks its held-out triples.
 
     Args:
-        graph, model, table, sampler, loss, optimizer, seed, n3, weighting, precision: see `EmbeddingTask`.
+        graph, model, table, sampler, loss, optimizer, seed, n3, weighting, precision, layer_precision: see
+            `EmbeddingTask`.
         validation_triples: rank at most so many validation triples, a fixed random choice; None = all.
 
     Raises:
@@ -37,6 +38,7 @@ class LinkTask(EmbeddingTask):
         n3: float | None = None,
         weighting: Weighting = "none",
         precision: Precision = "fp32",
+        layer_precision: Precision = "fp32",
         validation_triples: int | None = 1000,
     ) -> None:
         super().__init__(
@@ -50,6 +52,7 @@ class LinkTask(EmbeddingTask):
             n3=n3,
             weighting=weighting,
             precision=precision,
+            layer_precision=layer_precision,
         )
         self.validation_triples = validation_triples
 

@@ -338,6 +338,7 @@ def test_given_table_is_trained_from_where_it_stands(graph: KnowledgeGraph) -> N
         ({"n3": -0.1}, "task.n3 is -0.1, and 0 (no penalty) or more is needed"),
         ({"weighting": "degree"}, "task.weighting is 'degree', and none or answers is needed"),
         ({"precision": "fp16"}, "task.precision is 'fp16', and fp32 or bf16 is needed"),
+        ({"layer_precision": "tf32"}, "task.layer_precision is 'tf32', and fp32 or bf16 is needed"),
         (
             {"mode": "none", "loss": LogSigmoid()},
             "the loss LogSigmoid needs negatives and the sampler draws none; choose sampler=own, sampler=shared or "

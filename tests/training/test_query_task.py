@@ -50,6 +50,16 @@ def run_steps(task: QueryTask, steps: int) -> list[float]:
     return losses
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_layers_in_bf16_stay_close_to_fp32(graph: KnowledgeGraph, model: str) -> None:
+    exact, rounded = make_task(graph, model), make_task(graph, model, layer_precision="bf16")
+    # Few steps: through reciprocals, BetaE's negations make small differences large ones.
+    expected, found = run_steps(exact, 3), run_steps(rounded, 3)
+    assert found == pytest.approx(expected, rel=0.02) and found != expected
+    state = [rounded.table.weight, *rounded.model.parameters(), *rounded.table.state_dict().values()]
+    assert all(values.dtype == torch.float32 for values in state if values.is_floating_point())
+
+
 @pytest.mark.parametrize("mode", ["own", "shared"])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_loss_falls_on_all_structures_that_the_model_embeds(graph: KnowledgeGraph, model: str, mode: str) -> None:
