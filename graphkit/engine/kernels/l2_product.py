@@ -6,7 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+#: A pair is close where its squared distance is below this share of the squared distances from the mean.
+CLOSE = 1e-3
+#: Reals of close pairs that are held at once: where candidates form tight clusters, many pairs are close.
+AT_ONCE = 2**24
 
 
 def l2_distances(queries: Tensor, candidates: Tensor) -> Tensor:
@@ -25,38 +29,46 @@ def l2_distances(queries: Tensor, candidates: Tensor) -> Tensor:
     Returns:
         float32[B, N].
     """
-    with torch.autocast(queries.device.type, enabled=False):
-        found: Tensor = _L2Distances.apply(queries, candidates)  # type: ignore[no-untyped-call]  # torch has no types
+    found: Tensor = product_distances(queries, candidates)
     return found
 
 
-class _L2Distances(torch.autograd.Function):
-    """Forward and backward of `l2_distances`; autograd would hold several matrices [B, N] and the close pairs."""
-
-    #: A pair is close where its squared distance is below this share of the squared distances from the mean.
-    CLOSE = 1e-3
-    #: Reals of close pairs that are held at once: where candidates form tight clusters, many pairs are close.
-    AT_ONCE = 2**24
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, candidates: Tensor) -> Tensor:
-        mean = queries.nanmean(dim=0)
-        q, e = queries - mean, candidates - mean
+@torch.library.custom_op("graphkit::product_distances", mutates_args=())
+def product_distances(queries: Tensor, candidates: Tensor) -> Tensor:
+    """Distances [B, N] of queries [B, D] and candidates [N, D]; see `l2_distances`."""
+    with torch.autocast(queries.device.type, enabled=False):
+        q, e = _from_mean(queries, candidates)
         sizes = q.square().sum(dim=1, keepdim=True) + e.square().sum(dim=1)
         squared = torch.addmm(sizes, q, e.T, alpha=-2)
-        close = (squared < _L2Distances.CLOSE * sizes).nonzero()
-        for pairs in torch.split(close, max(1, _L2Distances.AT_ONCE // q.shape[1])):
+        close = (squared < CLOSE * sizes).nonzero()
+        for pairs in torch.split(close, max(1, AT_ONCE // max(q.shape[1], 1))):
             b, n = pairs.unbind(dim=1)
             squared[b, n] = (queries[b] - candidates[n]).square().sum(dim=1)
-        distances = squared.sqrt_()
-        ctx.save_for_backward(q, e, distances)
-        return distances
+        return squared.sqrt_()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        q, e, distances = ctx.saved_tensors
+
+@product_distances.register_fake
+def _(queries: Tensor, candidates: Tensor) -> Tensor:
+    return queries.new_empty(queries.shape[0], candidates.shape[0])
+
+
+def _from_mean(queries: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+    mean = queries.nanmean(dim=0)
+    return queries - mean, candidates - mean
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs, output)
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    queries, candidates, distances = ctx.saved_tensors
+    with torch.autocast(queries.device.type, enabled=False):
+        q, e = _from_mean(queries, candidates)
         weights = torch.where(distances > 0, gradient / distances, 0.0)
         of_queries = weights.sum(dim=1, keepdim=True) * q - weights @ e
         of_candidates = weights.sum(dim=0).unsqueeze(1) * e - weights.T @ q
-        return of_queries, of_candidates
+    return of_queries, of_candidates
+
+
+product_distances.register_autograd(_backward, setup_context=_keep)
