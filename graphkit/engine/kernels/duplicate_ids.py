@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit import _native
+from graphkit.engine import buffers
 from graphkit.errors import GraphkitError
 
 #: Ids that are grouped natively: those that a store can have.
@@ -60,7 +61,7 @@ def _reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
     order = torch.empty(len(ids), dtype=torch.int32)
     distinct, offsets = torch.empty_like(ids), torch.empty(len(ids) + 1, dtype=torch.int64)
     groups = _native.group_ids(ids, order, distinct, offsets)
-    sums = gradients.new_empty(groups, gradients.shape[1])
+    sums = buffers.empty(groups, gradients.shape[1])
     _native.sum_groups(gradients, order, offsets, sums, torch.get_num_threads())
     return distinct[:groups].clone(), sums
 
