@@ -320,9 +320,32 @@ GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pai
             put<kQ>(of_queries + b * in.query_width + d + v * kLanes, n, count, slabs[b].dq[v]);
 }
 
+// Where queries have a single candidate each, their gradients are written once, and need no slabs.
+template <class Kind>
+GRAPHKIT_INLINE void single_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights,
+                                      std::size_t begin, std::size_t end, float* of_queries, float* of_rows) {
+    constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
+    const std::size_t n = in.row_width / kE;
+    for (std::size_t u = 0; u < in.num_rows; ++u)
+        for (std::size_t d = begin; d < end; d += kLanes) {
+            const std::size_t count = end - d < kLanes ? end - d : kLanes;
+            Vec e[kE], de[kE] = {};
+            get<kE>(in.rows + u * in.row_width + d, n, count, e);
+            for (std::int64_t i = pairs.offsets[u]; i < pairs.offsets[u + 1]; ++i) {
+                const std::size_t b = pairs.order[i] * in.query_width + d;
+                Vec q[kQ], dq[kQ] = {};
+                get<kQ>(in.queries + b, n, count, q);
+                Kind::gradients(fill(weights[pairs.order[i]]), q, e, in.inside, dq, de);
+                put<kQ>(of_queries + b, n, count, dq);
+            }
+            put<kE>(of_rows + u * in.row_width + d, n, count, de);
+        }
+}
+
 static void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, std::size_t begin,
                           std::size_t end, void* scratch, float* of_queries, float* of_rows) {
     with_kind(in.kind, [&]<class Kind>(Kind) {
+        if (pairs.per_query == 1) return single_gradients<Kind>(in, pairs, weights, begin, end, of_queries, of_rows);
         constexpr std::size_t kSlab = kOwnVectors<Kind> * kLanes;
         std::size_t d = begin;
         for (; d + kSlab <= end; d += kSlab)
