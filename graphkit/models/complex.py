@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from graphkit.models.base import require_even
 from graphkit.models.bilinear import Bilinear
+from graphkit.models.complex_product import complex_product
 
 
 class ComplEx(Bilinear):
@@ -39,10 +39,8 @@ class ComplEx(Bilinear):
         require_even(dim, "a complex row")
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102  # as in the base class
-        x_re, x_im = x.chunk(2, dim=1)
-        r_re, r_im = self.relation_parameters(relations).chunk(2, dim=1)
-        r_im = self.turn_inverses(r_im, relations)
-        return torch.cat([x_re * r_re - x_im * r_im, x_re * r_im + x_im * r_re], dim=1)
+        real, imaginary = self.relation_parameters(relations).chunk(2, dim=1)
+        return complex_product(x, real, self.turn_inverses(imaginary, relations))
 
     def squared_moduli(self, x: Tensor) -> Tensor:
         """Returns [..., D/2]: the squared modulus of each complex coordinate."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from graphkit.engine.kernels import PairDistance
 from graphkit.models.base import require_even, scale_of_margin
+from graphkit.models.complex_product import complex_product
 from graphkit.models.intersections import PathModel, initialize_layers
 
 
@@ -58,9 +59,7 @@ class RotatE(PathModel):
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
         phases = self.relation_parameters(relations) * (math.pi / self.scale)
-        cosines, sines = phases.cos(), self.turn_inverses(phases.sin(), relations)
-        x_re, x_im = x.chunk(2, dim=1)
-        return torch.cat([x_re * cosines - x_im * sines, x_re * sines + x_im * cosines], dim=1)
+        return complex_product(x, phases.cos(), self.turn_inverses(phases.sin(), relations))
 
     def pair_distance(self) -> PairDistance:  # noqa: D102
         return PairDistance("rotate", self.margin)
