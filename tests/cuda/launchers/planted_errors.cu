@@ -64,7 +64,7 @@ extern "C" __global__ void double_all(float* values, long long count) {
 
 extern "C" __global__ void sum_of_half_named(float* sums) {
     float sum = static_cast<float>(threadIdx.x);
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0x0000ffffu, sum, step);
+    for (int step = 8; step > 0; step /= 2) sum += __shfl_xor_sync(0x0000ffffu, sum, step);
     if (threadIdx.x == 0) sums[0] = sum;
 }
 

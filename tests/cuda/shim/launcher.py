@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import re
-import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from shim.build import built_library
 from shim.guarded import GuardedArguments
+from shim.symbols import explained
 from torch import Tensor
 
 from graphkit.engine.cuda.launcher import Extent
@@ -110,18 +110,7 @@ class ShimModule:
         if guarded is not None:
             guarded.copy_back()
         if failed:
-            raise ShimError(self._with_lines(self._library.shim_error().decode()))
-
-    def _with_lines(self, error: str) -> str:
-        """Says lines of the source where the shim says places in the library."""
-        places = re.findall(r" \{(\d+)\}", error)
-        for place in places:
-            # A return address is that of the next instruction.
-            command = ["addr2line", "-e", self._library._name, hex(int(place) - 1)]
-            found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            line = found.split()[0].rpartition(":")[2]
-            error = error.replace(f" {{{place}}}", f" in line {line}")
-        return error
+            raise ShimError(explained(self._library.shim_error().decode(), Path(self._library._name)))
 
 
 class _Region(ctypes.Structure):

@@ -11,7 +11,8 @@ bool holds(const Bytes& part, const std::byte* at, std::size_t bytes) {
 
 }  // namespace
 
-MemoryMap::MemoryMap(const ShimLaunch& launch, SharedMemory shared) : image_(shared.image) {
+MemoryMap::MemoryMap(const ShimLaunch& launch, SharedMemory shared)
+    : image_(shared.image), thread_local_begin_(shared.begin) {
     for (std::size_t i = 0; i < launch.region_count; ++i) {
         const ShimRegion& region = launch.regions[i];
         global_.push_back(
@@ -20,7 +21,7 @@ MemoryMap::MemoryMap(const ShimLaunch& launch, SharedMemory shared) : image_(sha
     for (const Bytes& array : shared.dynamic) {
         shared_.push_back({{array.begin, std::min(array.size, launch.shared_bytes)}, "dynamic shared memory"});
     }
-    for (const Bytes& part : shared.fixed) shared_.push_back({part, "shared arrays of fixed size"});
+    for (const Bytes& part : shared.fixed) shared_.push_back({part, ""});
 }
 
 Belongs MemoryMap::owner(const std::byte* at, std::size_t bytes) const {
@@ -48,6 +49,7 @@ const MemoryMap::Named& MemoryMap::nearest(const std::byte* at) const {
 
 std::string MemoryMap::name(const std::byte* at) const {
     const Named& part = nearest(at);
+    if (part.name.empty()) return "{fixed " + std::to_string(at - thread_local_begin_) + "}";
     return "byte " + std::to_string(at - part.bytes.begin) + " of " + part.name;
 }
 

@@ -20,7 +20,8 @@ class MemoryMap {
 
     // Constants of the library are private: nothing that a kernel does to them can be seen.
     Belongs owner(const std::byte* at, std::size_t bytes) const;
-    // As in "byte 8 of argument 2"; of what lies nowhere, the argument that lies next to it.
+    // As in "byte 8 of argument 2"; of what lies nowhere, the argument that lies next to it. Of shared arrays of fixed
+    // size, as in "{fixed 64}": where that is among them, for Python to find the name.
     std::string name(const std::byte* at) const;
     // The size of that argument, or of dynamic shared memory, if that is what lies next to it.
     std::string size_of_nearest(const std::byte* at) const;
@@ -34,6 +35,7 @@ class MemoryMap {
 
     std::vector<Named> global_, shared_;
     Bytes image_;
+    const std::byte* thread_local_begin_;
 };
 
 }  // namespace shim

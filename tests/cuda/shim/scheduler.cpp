@@ -253,8 +253,10 @@ void Scheduler::access(const std::byte* at, std::size_t bytes, Kind kind, const 
     if (const auto found = races_->access(at, bytes, shared, kind, current_, offset)) tell_conflict(*found);
 }
 
-// Python puts the line of the source in the place of what is in braces.
-std::string Scheduler::place_name(std::uint32_t place) const { return " {" + std::to_string(place) + "}"; }
+// For Python to find the line of the source.
+std::string Scheduler::place_name(std::uint32_t place) const {
+    return " in line {place " + std::to_string(place) + "}";
+}
 
 void Scheduler::tell_conflict(const Conflict& found) {
     const auto does = [](const Access& access) {

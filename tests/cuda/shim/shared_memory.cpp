@@ -61,6 +61,7 @@ SharedMemory find_shared_memory() {
     dl_iterate_phdr(find_library, &library);
     all.image = library.image;
     const Bytes whole = library.thread_local_part;
+    all.begin = whole.begin;
     std::byte* begin = whole.begin;
     for (const Bytes& array : all.dynamic) {
         all.fixed.push_back({begin, static_cast<std::size_t>(array.begin - begin)});

@@ -46,32 +46,37 @@ SHIM_OWN inline unsigned shim_vote(int line, unsigned mask, bool predicate) {
 
 // Threads take turns only where they wait, so nothing comes between the reading and the writing.
 template <class T>
-SHIM_OWN T shim_exchange(T* at, T value, bool write) {
-    const T old = *at;
-    if (write) *at = value;
-    return old;
-}
-
-template <class T>
-SHIM_OWN T shim_read_for_atomic(T* at) {
-    shim_atomic(at, sizeof(T));
+SHIM_OWN T shim_load(const T* at) {
     return *at;
 }
 
-#define SHIM_ATOMIC(name, type, result)                 \
-    inline type name(type* at, type value) {            \
-        const type old = shim_read_for_atomic(at);      \
-        return shim_exchange<type>(at, (result), true); \
+template <class T>
+SHIM_OWN void shim_store(T* at, T value) {
+    *at = value;
+}
+
+// Inlined, so that the access is one of the kernel's line.
+#define SHIM_INLINE __attribute__((always_inline)) inline
+
+#define SHIM_ATOMIC(name, type, result)           \
+    SHIM_INLINE type name(type* at, type value) { \
+        shim_atomic(at, sizeof(type));            \
+        const type old = shim_load(at);           \
+        shim_store<type>(at, (result));           \
+        return old;                               \
     }
-#define SHIM_ATOMICS_OF_INTEGERS(type)                                               \
-    SHIM_ATOMIC(atomicMax, type, old < value ? value : old)                          \
-    SHIM_ATOMIC(atomicMin, type, value < old ? value : old)                          \
-    SHIM_ATOMIC(atomicOr, type, old | value)                                         \
-    SHIM_ATOMIC(atomicAnd, type, old& value)                                         \
-    SHIM_ATOMIC(atomicXor, type, old ^ value)                                        \
-    SHIM_ATOMIC(atomicExch, type, (static_cast<void>(old), value))                   \
-    inline type atomicCAS(type* at, type expected, type value) {                     \
-        return shim_exchange<type>(at, value, shim_read_for_atomic(at) == expected); \
+#define SHIM_ATOMICS_OF_INTEGERS(type)                                \
+    SHIM_ATOMIC(atomicMax, type, old < value ? value : old)           \
+    SHIM_ATOMIC(atomicMin, type, value < old ? value : old)           \
+    SHIM_ATOMIC(atomicOr, type, old | value)                          \
+    SHIM_ATOMIC(atomicAnd, type, old& value)                          \
+    SHIM_ATOMIC(atomicXor, type, old ^ value)                         \
+    SHIM_ATOMIC(atomicExch, type, (static_cast<void>(old), value))    \
+    SHIM_INLINE type atomicCAS(type* at, type expected, type value) { \
+        shim_atomic(at, sizeof(type));                                \
+        const type old = shim_load(at);                               \
+        if (old == expected) shim_store(at, value);                   \
+        return old;                                                   \
     }
 
 SHIM_ATOMIC(atomicAdd, int, static_cast<int>(static_cast<unsigned>(old) + static_cast<unsigned>(value)))
