@@ -9,7 +9,8 @@
 //     log B(a, b) = -(A - 1/2) log1p(b / A) - (B - 1/2) log1p(a / B) + log(S^7.5 p(s) / (p(a) p(b))) + small terms.
 //
 // Launch: one dimension, grids of any size, blocks of any size up to 512 (1,024 would leave a thread 64 registers, and
-// moments would spill); a team of `lanes` threads takes a row at a time (warp_sums.cuh). A thread sums its own Betas in order and the team its threads, so that results repeat bit for bit.
+// moments would spill); a team of `lanes` threads takes a row at a time (warp_sums.cuh). A thread sums its own Betas in
+// order and the team its threads, so that results repeat bit for bit.
 //
 // Predictions, nothing here was measured on a GPU:
 //   registers     moments 128 or fewer on sm_90, 16 of 64 warps resident; gradients 64 or fewer, 32 of 64. Chains of

@@ -33,8 +33,8 @@ __device__ __forceinline__ void for_logits(Logit* first, Logit* last, Visit& vis
         visit(first + i, load_pack<1>(first + i));
 }
 
-// The largest logit and the sum of e^(logit - largest); at first -infinity and 0. A NaN is not the largest, and shows in
-// the sum, and so does infinity.
+// The largest logit and the sum of e^(logit - largest); at first -infinity and 0. A NaN is not the largest, and shows
+// in the sum, and so does infinity.
 struct Sums {
     float most, total;
 };

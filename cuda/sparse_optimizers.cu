@@ -9,9 +9,11 @@
 // Predictions, nothing here was measured on a GPU:
 //   registers     64 or fewer, as launch bounds want it for blocks of 1,024: 32 of 64 warps or more are resident, with
 //                 48 bytes or more of each thread under way, over twice what hides the latency of memory
-//   memory        every array once, in 16 bytes a thread where width % 4 == 0 and all are aligned. Bytes a real, float32
+//   memory        every array once, in 16 bytes a thread where width % 4 == 0 and all are aligned. Bytes a real,
+//   float32
 //                 (bfloat16): SGD 12 (8), row-wise Adagrad 12 (8), Adagrad 20 (16), Adam 28 (24); 8 a row for the id
-//                 and 16 for its count. The second look of row-wise Adagrad at its gradient finds it in the first cache.
+//                 and 16 for its count. The second look of row-wise Adagrad at its gradient finds it in the first
+//                 cache.
 //   FLOP a real   SGD 2, row-wise Adagrad 4, Adagrad 6, Adam 12; some 12 integer operations for a random rounding.
 //                 Bound by memory on every card: 0.1 to 0.5 FLOP a byte
 #include "packs.cuh"
@@ -20,9 +22,9 @@
 namespace {
 
 struct Step {
-    long long* steps;          // [N], counted up, or null
-    const long long* ids;      // [rows] distinct rows of the table; null = all
-    const float* gradient;     // [rows, width]
+    long long* steps;       // [N], counted up, or null
+    const long long* ids;   // [rows] distinct rows of the table; null = all
+    const float* gradient;  // [rows, width]
     long long rows, width, lanes;
     unsigned long long seed;
 };
@@ -162,11 +164,13 @@ struct RowAdagrad {
 
 struct Adam {
     float *means, *squares;
-    float lr, log_beta1, log_beta2;           // natural logarithms: 1 - beta^n is -expm1(n log beta), without cancelling
-    float of_mean, of_square, kept_square;    // 1 - beta1, 1 - beta2, beta2
+    float lr, log_beta1, log_beta2;         // natural logarithms: 1 - beta^n is -expm1(n log beta), without cancelling
+    float of_mean, of_square, kept_square;  // 1 - beta1, 1 - beta2, beta2
     float eps, scale, inverse_root;
 
-    __device__ bool is_aligned_to(unsigned bytes) const { return is_aligned(means, bytes) && is_aligned(squares, bytes); }
+    __device__ bool is_aligned_to(unsigned bytes) const {
+        return is_aligned(means, bytes) && is_aligned(squares, bytes);
+    }
     template <int Size>
     __device__ __forceinline__ void enter(const Step&, const Team&, long long, long long count, const float*) {
         scale = lr / -expm1f(static_cast<float>(count) * log_beta1);
@@ -228,31 +232,31 @@ __device__ __forceinline__ void step_rows(const Step& in, Weight* weight, const 
 
 }  // namespace
 
-#define GRAPHKIT_STEPS(DTYPE, WEIGHT)                                                                                  \
-    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_sgd_##DTYPE(                                                          \
-        WEIGHT* weight, long long* steps, const long long* ids, const float* gradient, long long rows,                 \
-        long long width, long long lanes, long long seed, float lr) {                                                  \
-        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,       \
-                  Sgd{lr});                                                                                            \
-    }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_adagrad_##DTYPE(                                                      \
-        WEIGHT* weight, float* total, long long* steps, const long long* ids, const float* gradient, long long rows,   \
-        long long width, long long lanes, long long seed, float lr, float eps) {                                       \
-        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,       \
-                  Adagrad{total, lr, eps});                                                                            \
-    }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_row_adagrad_##DTYPE(                                                  \
-        WEIGHT* weight, float* total, long long* steps, const long long* ids, const float* gradient, long long rows,   \
-        long long width, long long lanes, long long seed, float lr, float eps) {                                       \
-        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,       \
-                  RowAdagrad{total, lr, eps, 0});                                                                      \
-    }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_adam_##DTYPE(                                                         \
-        WEIGHT* weight, float* mean, float* square, long long* steps, const long long* ids, const float* gradient,     \
-        long long rows, long long width, long long lanes, long long seed, float lr, float log_beta1, float log_beta2,  \
-        float of_mean, float of_square, float kept_square, float eps) {                                                \
-        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,       \
-                  Adam{mean, square, lr, log_beta1, log_beta2, of_mean, of_square, kept_square, eps, 0, 0});           \
+#define GRAPHKIT_STEPS(DTYPE, WEIGHT)                                                                                 \
+    extern "C" __global__ void __launch_bounds__(1024)                                                                \
+        sparse_optimizers_sgd_##DTYPE(WEIGHT* weight, long long* steps, const long long* ids, const float* gradient,  \
+                                      long long rows, long long width, long long lanes, long long seed, float lr) {   \
+        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,      \
+                  Sgd{lr});                                                                                           \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_adagrad_##DTYPE(                             \
+        WEIGHT* weight, float* total, long long* steps, const long long* ids, const float* gradient, long long rows,  \
+        long long width, long long lanes, long long seed, float lr, float eps) {                                      \
+        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,      \
+                  Adagrad{total, lr, eps});                                                                           \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_row_adagrad_##DTYPE(                         \
+        WEIGHT* weight, float* total, long long* steps, const long long* ids, const float* gradient, long long rows,  \
+        long long width, long long lanes, long long seed, float lr, float eps) {                                      \
+        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,      \
+                  RowAdagrad{total, lr, eps, 0});                                                                     \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(1024) sparse_optimizers_adam_##DTYPE(                                \
+        WEIGHT* weight, float* mean, float* square, long long* steps, const long long* ids, const float* gradient,    \
+        long long rows, long long width, long long lanes, long long seed, float lr, float log_beta1, float log_beta2, \
+        float of_mean, float of_square, float kept_square, float eps) {                                               \
+        step_rows(Step{steps, ids, gradient, rows, width, lanes, static_cast<unsigned long long>(seed)}, weight,      \
+                  Adam{mean, square, lr, log_beta1, log_beta2, of_mean, of_square, kept_square, eps, 0, 0});          \
     }
 
 GRAPHKIT_STEPS(f32, float)

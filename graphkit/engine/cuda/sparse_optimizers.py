@@ -1,4 +1,4 @@
-"""Steps of sparse optimisers on a GPU: the operations of `engine.kernels.sparse_optimizers`, by the kernels of the same name.
+"""Steps of sparse optimisers on a GPU: the operations of `engine.kernels.sparse_optimizers`, by kernels of that name.
 
 Formulas, roundings and random bits are those of the CPU. float32 differs from the twin in float64 by at most 1e-6 of
 the weight and of its step. Weights of SGD and Adagrad have the very bits of a CPU with fused multiply-add; the others
