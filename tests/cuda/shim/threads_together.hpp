@@ -11,7 +11,7 @@
 
 // Errors tell the line of the kernel's source.
 #define __syncthreads() shim_sync_threads(__FILE__, __LINE__)
-#define __syncwarp(...) shim_sync_warp(__LINE__, ##__VA_ARGS__)
+#define __syncwarp(...) ShimSyncWarp{__LINE__}(__VA_ARGS__)
 #define __shfl_sync(...) shim_shuffle(kShimShuffle, __LINE__, __VA_ARGS__)
 #define __shfl_up_sync(...) shim_shuffle(kShimShuffleUp, __LINE__, __VA_ARGS__)
 #define __shfl_down_sync(...) shim_shuffle(kShimShuffleDown, __LINE__, __VA_ARGS__)
@@ -20,10 +20,15 @@
 #define __any_sync(mask, predicate) (shim_vote(__LINE__, mask, predicate) != 0 ? 1 : 0)
 #define __all_sync(mask, predicate) (shim_vote(__LINE__, mask, !(predicate)) == 0 ? 1 : 0)
 
-SHIM_OWN inline void shim_sync_warp(int line, unsigned mask = 0xFFFFFFFFU) {
-    const ShimWarpCall call{kShimSync, mask, 0, 0, warpSize, line};
-    shim_warp(&call);
-}
+// Called with a mask or with nothing, which a macro of C++17 cannot pass on after another argument.
+struct ShimSyncWarp {
+    int line;
+
+    SHIM_OWN void operator()(unsigned mask = 0xFFFFFFFFU) const {
+        const ShimWarpCall call{kShimSync, mask, 0, 0, warpSize, line};
+        shim_warp(&call);
+    }
+};
 
 template <class T>
 SHIM_OWN T shim_shuffle(ShimWarpKind kind, int line, unsigned mask, T value, int operand, int width = warpSize) {
