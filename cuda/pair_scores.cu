@@ -86,4 +86,4 @@ __device__ __forceinline__ void score_shared(const Pairs<Row>& in, float* scores
     GRAPHKIT_SHARED(centred, graphkit::Centred, dtype, Row)
 
 GRAPHKIT_KINDS(float32, float)
-GRAPHKIT_KINDS(bfloat16, graphkit::Bfloat16)
+GRAPHKIT_KINDS(bfloat16, unsigned short)

@@ -194,4 +194,4 @@ extern "C" __global__ void __launch_bounds__(256)
     GRAPHKIT_COUNT(centred, graphkit::Centred, dtype, Row)
 
 GRAPHKIT_KINDS(float32, float)
-GRAPHKIT_KINDS(bfloat16, graphkit::Bfloat16)
+GRAPHKIT_KINDS(bfloat16, unsigned short)
