@@ -31,7 +31,8 @@ _CHECKS += ["-fno-sanitize-recover=all"]
 def built_library(name: str, *, races: bool = False) -> Path:
     """Returns the shared library of `launchers/NAME.cpp`, compiled if it is not there."""
     flags = [*_FLAGS, "-std=c++17", *(_CHECKS if races else [])]
-    inputs = [_LAUNCHERS / f"{name}.cpp", *sorted(_LAUNCHERS.glob("*.cu")), *sorted(_CUDA.glob("*.cu*"))]
+    inputs = [_LAUNCHERS / f"{name}.cpp", *_CUDA.glob("*.cuh")]
+    inputs += [file for folder in (_CUDA, _LAUNCHERS) if (file := folder / f"{name}.cu").exists()]
     include = ["-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp")]
     kernels = _made(name, ".o", [*flags, *include, "-c", str(inputs[0])], [*inputs, *_SHIM.glob("*.hpp")])
     # The sanitizers' libraries are not wanted, so that the linker is not told of the flags above.
