@@ -19,7 +19,7 @@ _KEPT = _ROOT / "build" / "cuda-on-cpu"
 
 _RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
-# Shared arrays of templates would be one and the same in all libraries, those that check accesses and those that do not.
+# Shared arrays of templates would be the same in libraries that check accesses and in those that do not.
 _FLAGS += ["-fno-gnu-unique"]
 _COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
 
