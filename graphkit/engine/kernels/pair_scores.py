@@ -18,9 +18,10 @@ query. The kinds, for a query q and a row e:
 
 Gradients at ties: 0 for a coordinate, a modulus or a distance that is 0; δ = o counts as inside.
 
-float32 on the CPU is computed natively, on as many threads as torch uses; no result depends on how many, and a pair has
-the same score, bit for bit, wherever it stands and whether candidates are shared. Dot products with shared candidates
-are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
+float32 on the CPU is computed natively, on as many threads as torch uses, and on a GPU by the kernels of
+`cuda/pair_scores.cu`; no result depends on how many threads there are, and a pair has the same score, bit for bit,
+wherever it stands and whether candidates are shared. CPU and GPU differ by rounding. Dot products with shared
+candidates are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Counts of candidates that score above, and level with, answers: what filtered ranks are made of.
 
 Scores are given, or are those of pairs, which are then counted as they arise and never stored. float32 on the CPU is
-counted natively, on as many threads as torch uses; everything else by the twins, `reference_counts` and
-`pair_scores.reference`. Counts are exact: a pair is counted by the score that `PairDistance.scores` gives it.
+counted natively, on as many threads as torch uses, and on a GPU by the kernels of `cuda/rank_counts.cu`; everything
+else by the twins, `reference_counts` and `pair_scores.reference`. Counts are exact: a pair is counted by the score that
+`PairDistance.scores` gives it.
 """
 
 from __future__ import annotations
