@@ -34,7 +34,7 @@ class Parcel:
         """Returns the tensors in uint8[size] bytes."""
         places = self._places()
         return [
-            buffer[place : place + _bytes(form)].view(form[1]).view(*form[0])
+            buffer[place : place + _bytes(form)].view(form[1]).view(tuple(form[0]))
             for place, form in zip(places, self.forms, strict=False)
         ]
 
