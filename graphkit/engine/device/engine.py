@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
+from graphkit.engine.cuda.registration import register
 from graphkit.engine.device.cache import Policy
 from graphkit.engine.device.cuda import CudaDevice
 from graphkit.engine.device.pipeline import DeviceFeed
@@ -129,7 +130,9 @@ class GPU(DeviceEngine):
     def __init__(
         self, *, index: int = 0, cache_rows: int = 0, cache: Policy = "degree", zero_copy: bool = False
     ) -> None:
-        super().__init__(CudaDevice(index), cache_rows=cache_rows, cache=cache, zero_copy=zero_copy)
+        device = CudaDevice(index)
+        register()  # or says what is missing for it, now rather than within the first step
+        super().__init__(device, cache_rows=cache_rows, cache=cache, zero_copy=zero_copy)
 
 
 class Simulated(DeviceEngine):
