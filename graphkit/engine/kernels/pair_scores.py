@@ -33,6 +33,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
@@ -64,7 +65,7 @@ def pair_scores(
             queries and places.
     """
     require_pairs(kind, queries, rows, places)
-    if not _is_native(queries, rows) or (kind == "dot" and places is None):
+    if not is_native(queries, rows) or (kind == "dot" and places is None):
         return reference(kind, queries, rows, places, inside=inside)
     queries, rows = queries.contiguous(), rows.contiguous()
     if places is None:
@@ -220,10 +221,6 @@ def _shared_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 own_scores.register_autograd(_own_backward, setup_context=_keep_own)
 shared_scores.register_autograd(_shared_backward, setup_context=_keep_shared)
-
-
-def _is_native(queries: Tensor, rows: Tensor) -> bool:
-    return queries.dtype == rows.dtype == torch.float32 and queries.device.type == rows.device.type == "cpu"
 
 
 def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
