@@ -37,9 +37,8 @@ def _operations() -> dict[str, str]:
         gpu = f"GPU: torch's operations, since {found.reason}"
     else:
         gpu = f"GPU: none, since {found.reason}"
-    return {
-        operation._opoverload._schema.name.partition("::")[2]: f"{path}; {gpu}" for operation, _ in implementations()
-    }
+    names = [operation._opoverload._schema.name.removeprefix("graphkit::") for operation, _ in implementations()]
+    return dict.fromkeys(names, f"{path}; {gpu}")
 
 
 def examine() -> dict[str, dict[str, Any]]:

@@ -79,13 +79,18 @@ def back_end() -> BackEnd:
         return BackEnd(None, f"CuPy cannot be imported ({_first_line(error)})")
     try:
         driver, runtime = (int(getattr(cupy.cuda.runtime, f"{part}GetVersion")()) for part in ("driver", "runtime"))
+        if driver == 0:
+            return BackEnd(None, "CuPy finds no driver")
         if driver // 1000 < runtime // 1000:
             return BackEnd(None, f"the driver is for CUDA {_version(driver)} and CuPy for CUDA {_version(runtime)}")
         if int(cupy.cuda.runtime.getDeviceCount()) == 0:
             return BackEnd(None, "CuPy finds no GPU")
-        cupy.cuda.nvrtc.getVersion()
     except Exception as error:
         return BackEnd(None, f"CuPy finds no driver that it can use ({_first_line(error)})")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        return BackEnd(None, f"CuPy finds no NVRTC, which compiles kernels ({_first_line(error)})")
     from graphkit.engine.cuda.cupy_launcher import CupyLauncher
 
     return BackEnd(CupyLauncher(cupy), f"CuPy {cupy.__version__} with a driver for CUDA {_version(driver)}")

@@ -122,21 +122,23 @@ class CudaDevice:
             stream.synchronize()
 
 
+def missing_gpu(index: int) -> str | None:
+    """Returns what is missing for torch to use a GPU, and what to do about it; None where nothing is."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if 0 <= index < count:
+        return None
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA; install a torch that is built with it"
+    if count == 0:
+        return f"torch {torch.__version__} finds no GPU with a driver for CUDA {torch.version.cuda}; look at nvidia-smi"
+    return f"engine.index is {index} and torch finds {count}, counted from 0; name one of them"
+
+
 def require_gpu(index: int) -> None:
     """Makes sure that torch can use a GPU.
 
     Raises:
         GraphkitError: it cannot; the sentence says what is missing.
     """
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if 0 <= index < count:
-        return
-    if torch.version.cuda is None:
-        missing = f"torch {torch.__version__} is built without CUDA; install a torch that is built with it"
-    elif count == 0:
-        missing = (
-            f"torch {torch.__version__} finds no GPU with a driver for CUDA {torch.version.cuda}; look at nvidia-smi"
-        )
-    else:
-        missing = f"engine.index is {index} and torch finds {count}, counted from 0; name one of them"
-    raise GraphkitError(f"engine=gpu has no GPU to compute on: {missing}, or choose engine=cpu")
+    if missing := missing_gpu(index):
+        raise GraphkitError(f"engine=gpu has no GPU to compute on: {missing}, or choose engine=cpu")

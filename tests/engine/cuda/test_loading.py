@@ -80,9 +80,8 @@ def test_a_digest_depends_on_headers_of_headers(tmp_path: Path) -> None:
     assert before.digest("sm_90") != before.digest("sm_80")
     with pytest.raises(GraphkitError) as error:
         read_source("other", tmp_path)
-    assert (
-        str(error.value) == f"{tmp_path / 'other.cu'} cannot be read: No such file or directory; install graphkit again"
-    )
+    missing = tmp_path / "other.cu"
+    assert str(error.value) == f"{missing} cannot be read: No such file or directory; install graphkit again"
 
 
 # ---- compilation
@@ -140,8 +139,8 @@ def test_a_kernel_that_is_refused_is_one_sentence_with_file_and_line() -> None:
     with pytest.raises(GraphkitError) as error:
         compiled(Source("k", "int a;\nint b;\nwrong;", {}), "sm_90", Nvrtc())
     assert str(error.value) == (
-        'a kernel cannot be compiled for sm_90 by NVRTC 13.5: cuda/k.cu, line 3: identifier "wrong" is undefined; report '
-        "it, and choose engine=cpu until then"
+        'a kernel cannot be compiled for sm_90 by NVRTC 13.5: cuda/k.cu, line 3: identifier "wrong" is undefined; '
+        "report it, and choose engine=cpu until then"
     )
     assert not list(compiler.cache_folder().glob("*"))
 
@@ -285,6 +284,12 @@ def _failing_driver() -> Any:
     return made
 
 
+def _no_compiler() -> Any:
+    made = Cupy()
+    made.cuda.nvrtc.getVersion = broken(RuntimeError, 'Failure finding "libnvrtc.so.13 or libnvrtc.so.12"')
+    return made
+
+
 def _no_devices() -> Any:
     made = Cupy()
     made.cuda.runtime.getDeviceCount = lambda: 0
@@ -300,13 +305,14 @@ def _no_devices() -> Any:
             "CuPy cannot be imported (ModuleNotFoundError",
         ),
         (OSError("libnvrtc.so: no such file"), "CuPy cannot be imported (OSError: libnvrtc.so: no such file)"),
-        (_driverless(), "the driver is for CUDA 0.0 and CuPy for CUDA 13.2"),
+        (_driverless(), "CuPy finds no driver"),
         (_old_driver(), "the driver is for CUDA 12.4 and CuPy for CUDA 13.2"),
         (_failing_driver(), "CuPy finds no driver that it can use (OSError: libcuda.so.1: invalid ELF header)"),
         (_no_devices(), "CuPy finds no GPU"),
+        (_no_compiler(), "CuPy finds no NVRTC, which compiles kernels (RuntimeError: Failure finding"),
         (types.ModuleType("cupy"), "CuPy finds no driver that it can use (AttributeError: module 'cupy' has no"),
     ],
-    ids=["absent", "lacking", "broken", "driverless", "old", "failing", "empty", "hollow"],
+    ids=["absent", "lacking", "broken", "driverless", "old", "failing", "empty", "no-compiler", "hollow"],
 )
 def test_what_is_wrong_is_said_once_and_nothing_is_registered(
     module: Any, reason: str, monkeypatch: pytest.MonkeyPatch
