@@ -17,38 +17,45 @@ _LAUNCHERS = _SHIM.parent / "launchers"
 #: Libraries are kept from run to run, named by a digest of all that they are made of.
 _KEPT = _ROOT / "build" / "cuda-on-cpu"
 
-_RUNTIME = ["fibers.cpp", "scheduler.cpp", "shared_memory.cpp"]
+_RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
 _COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
+
+
+#: What makes kernels tell of every access and of undefined behaviour; the shim's runtime is what they tell.
+_CHECKS = ["-fsanitize=thread,alignment,bounds,shift,integer-divide-by-zero,signed-integer-overflow"]
+_CHECKS += ["-fno-sanitize-recover=all"]
 
 
 @cache
 def built_library(name: str, *, races: bool = False) -> Path:
     """Returns the shared library of `launchers/NAME.cpp`, compiled if it is not there."""
-    source = _LAUNCHERS / f"{name}.cpp"
-    library = _KEPT / f"{name}-{_digest(source, races)}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        stem = f"{library}.{os.getpid()}"
-        _compile([*_FLAGS, "-std=c++17", *_flags_of_kernels(races), "-c", str(source), "-o", f"{stem}.o"])
-        runtime = [str(_SHIM / file) for file in _RUNTIME]
-        _compile([*_FLAGS, "-std=c++20", "-shared", "-Wl,--no-undefined,-Bsymbolic", f"{stem}.o", *runtime, "-o", stem])
-        os.unlink(f"{stem}.o")
-        os.replace(stem, library)
-    return library
+    flags = [*_FLAGS, "-std=c++17", *(_CHECKS if races else [])]
+    inputs = [_LAUNCHERS / f"{name}.cpp", *sorted(_LAUNCHERS.glob("*.cu")), *sorted(_CUDA.glob("*.cu*"))]
+    include = ["-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp")]
+    kernels = _made(name, ".o", [*flags, *include, "-c", str(inputs[0])], [*inputs, *_SHIM.glob("*.hpp")])
+    # The sanitizers' libraries are not wanted, so that the linker is not told of the flags above.
+    objects = [str(kernels), *[str(_runtime_object(source)) for source in _RUNTIME]]
+    link = ["-shared", "-Wl,--no-undefined,-Bsymbolic", *objects]
+    return _made(name, ".so", link, [Path(file) for file in objects])
 
 
-def _flags_of_kernels(races: bool) -> list[str]:
-    return ["-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp")]
+def _runtime_object(source: Path) -> Path:
+    return _made(source.stem, ".o", [*_FLAGS, "-std=c++20", "-c", str(source)], [source, *_SHIM.glob("*.hpp")])
 
 
-def _digest(source: Path, races: bool) -> str:
-    """Returns a digest of the launcher, the kernels, the shim and how they are compiled."""
-    digest = hashlib.sha256(repr((_FLAGS, _flags_of_kernels(races), _COMPILER)).encode())
-    for file in [source, *sorted(_CUDA.glob("*.cu*")), *sorted(_SHIM.glob("*.[ch]pp"))]:
-        digest.update(f"{file.name}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:24]
+def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> Path:
+    """Returns what the compiler makes, under a name that has a digest of the arguments and of all that goes in."""
+    digest = hashlib.sha256(repr((_COMPILER, arguments)).encode())
+    for file in sorted(inputs):
+        digest.update(f"{file.name}\0".encode() + file.read_bytes())
+    product = _KEPT / f"{name}-{digest.hexdigest()[:24]}{suffix}"
+    if not product.exists():
+        product.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = product.with_name(f"{product.name}.{os.getpid()}")
+        _compile([*arguments, "-o", str(unfinished)])
+        unfinished.replace(product)
+    return product
 
 
 def _compile(arguments: list[str]) -> None:

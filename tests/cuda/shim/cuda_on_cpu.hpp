@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -73,11 +72,11 @@ struct ShimCall {
     }
 
     // Two letters a parameter: a pointer (p), one to what is const (c) or a value (=), and the type.
-    static const char* signature() {
-        static std::string letters;
-        letters.clear();
-        ((letters += shim_passing<A>(), letters += shim_letter<std::remove_cv_t<std::remove_pointer_t<A>>>()), ...);
-        return letters.c_str();
+    SHIM_OWN static const char* signature() {
+        static char letters[2 * sizeof...(A) + 1];
+        char* next = letters;
+        ((*next++ = shim_passing<A>(), *next++ = shim_letter<std::remove_cv_t<std::remove_pointer_t<A>>>()), ...);
+        return letters;
     }
 };
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from shim.build import built_library
+from shim.guarded import GuardedArguments
+from shim.symbols import explained
 from torch import Tensor
 
 from graphkit.engine.cuda.launcher import Extent
@@ -99,8 +102,21 @@ class ShimModule:
         values = _values(kernel, describe().decode(), arguments)
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
         launch = _Launch((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared_bytes, schedule_seed)
-        if run(ctypes.byref(launch), pointers) != 0:
-            raise ShimError(self._library.shim_error().decode())
+        guarded = GuardedArguments(arguments) if self.races else None
+        if guarded is not None:
+            launch.regions = _guarded_regions(arguments, values, guarded)
+            launch.region_count = len(arguments)
+        failed = run(ctypes.byref(launch), pointers) != 0
+        if guarded is not None:
+            guarded.copy_back()
+        if failed:
+            raise ShimError(explained(self._library.shim_error().decode(), Path(self._library._name)))
+
+
+class _Region(ctypes.Structure):
+    """`ShimRegion` of runtime.hpp."""
+
+    _fields_ = (("begin", ctypes.c_void_p), ("bytes", ctypes.c_size_t), ("argument", ctypes.c_int))
 
 
 class _Launch(ctypes.Structure):
@@ -111,7 +127,20 @@ class _Launch(ctypes.Structure):
         ("block", ctypes.c_uint * 3),
         ("shared_bytes", ctypes.c_size_t),
         ("schedule_seed", ctypes.c_uint64),
+        ("regions", ctypes.POINTER(_Region)),
+        ("region_count", ctypes.c_size_t),
     )
+
+
+def _guarded_regions(arguments: Sequence[Argument], values: list[Any], guarded: GuardedArguments) -> Any:
+    """Makes `values` point to the copies of their tensors, and returns where these are."""
+    regions = (_Region * max(len(arguments), 1))()
+    for number, (argument, value, region) in enumerate(zip(arguments, values, regions, strict=False)):
+        if isinstance(argument, Tensor):
+            value.value = guarded.address(argument)
+            region.begin, region.bytes = value.value, argument.nbytes
+        region.argument = number
+    return regions
 
 
 @cache

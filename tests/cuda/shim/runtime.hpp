@@ -26,11 +26,21 @@ struct ShimWarpCall {
     int operand, width, line;
 };
 
+// The memory of an argument.
+struct ShimRegion {
+    void* begin;
+    std::size_t bytes;
+    int argument;
+};
+
 struct ShimLaunch {
     unsigned grid[3], block[3];
     std::size_t shared_bytes;
     // 0: blocks and threads in the order of their numbers; else a seed of their order.
     std::uint64_t schedule_seed;
+    // What the kernel may touch, where that is checked; only kernels that were compiled for it ask.
+    const ShimRegion* regions;
+    std::size_t region_count;
 };
 
 extern "C" {

@@ -37,11 +37,7 @@ Scheduler& scheduler() {
     return only;
 }
 
-std::string Scheduler::block_name() const {
-    const std::uint64_t block =
-        blockIdx.x + std::uint64_t{gridDim.x} * (blockIdx.y + std::uint64_t{gridDim.y} * blockIdx.z);
-    return "block " + triple(block, gridDim);
-}
+std::string Scheduler::block_name(std::uint64_t block) const { return "block " + triple(block, gridDim); }
 
 std::string Scheduler::thread_name(unsigned thread) const { return "thread " + triple(thread, blockDim); }
 
@@ -62,6 +58,9 @@ int Scheduler::run(const char* kernel, const ShimLaunch& launch, void (*call)(vo
         for (std::uint64_t block = blocks; block > 1; --block) std::swap(order[block - 1], order[draw(block)]);
     }
     const SharedMemory shared = find_shared_memory();
+    image_ = shared.image.begin;
+    memory_.reset(), races_.reset();
+    if (launch.regions != nullptr) memory_.emplace(launch, shared), races_.emplace();
     for (const std::uint64_t block : order) {
         spoil(shared, launch.shared_bytes);
         run_block(block);
@@ -71,6 +70,8 @@ int Scheduler::run(const char* kernel, const ShimLaunch& launch, void (*call)(vo
 }
 
 void Scheduler::run_block(std::uint64_t block) {
+    block_ = block;
+    if (races_) races_->begin_block(static_cast<std::uint32_t>(block), threads_.size());
     blockIdx = {static_cast<unsigned>(block % gridDim.x), static_cast<unsigned>(block / gridDim.x % gridDim.y),
                 static_cast<unsigned>(block / gridDim.x / gridDim.y)};
     ready_.resize(threads_.size());
@@ -169,10 +170,11 @@ void Scheduler::sync_threads(const char* file, int line) {
     if (++at_barrier_ == threads_.size()) {
         for (unsigned other = 0; other < threads_.size(); ++other) {
             if (threads_[other].line == line && threads_[other].file == file) continue;
-            fail(block_name() + ": " + thread_name(other) + " " + where(other) + " and " + thread_name(current_) + " " +
-                 where(current_) + "; let all threads of a block come to the same barrier");
+            fail(block_name(block_) + ": " + thread_name(other) + " " + where(other) + " and " + thread_name(current_) +
+                 " " + where(current_) + "; let all threads of a block come to the same barrier");
         }
         at_barrier_ = 0;
+        if (races_) races_->barrier();
         for (unsigned other = 0; other < threads_.size(); ++other) push(other);
     }
     proceed();
@@ -191,7 +193,7 @@ std::uint64_t Scheduler::warp(const ShimWarpCall& call) {
     return threads_[self].result;
 }
 
-bool Scheduler::complete(unsigned self) {
+void Scheduler::complete(unsigned self) {
     const unsigned first = self / kWarp * kWarp;
     const auto lanes = static_cast<unsigned>(std::min<std::size_t>(kWarp, threads_.size() - first));
     const ShimWarpCall call = threads_[self].call;
@@ -199,15 +201,15 @@ bool Scheduler::complete(unsigned self) {
     for (unsigned lane = 0; lane < lanes; ++lane) {
         const Thread& other = threads_[first + lane];
         if (!named(lane)) continue;
-        if (other.state != State::kInWarp || other.call.kind != call.kind || other.call.mask != call.mask) return false;
+        if (other.state != State::kInWarp || other.call.kind != call.kind || other.call.mask != call.mask) return;
     }
     for (unsigned lane = 0; lane < lanes; ++lane) {
         if (named(lane)) answer(lane, first, threads_[first + lane].call);
     }
+    if (races_ && call.kind == kShimSync) races_->sync_warp(first, call.mask, lanes);
     for (unsigned lane = 0; lane < lanes; ++lane) {
         if (named(lane)) push(first + lane);
     }
-    return true;
 }
 
 void Scheduler::answer(unsigned lane, unsigned first, const ShimWarpCall& call) {
@@ -234,6 +236,39 @@ void Scheduler::answer(unsigned lane, unsigned first, const ShimWarpCall& call) 
                   ", which takes no part; name it in the mask, or do not read from it");
     }
     result = threads_[first + static_cast<unsigned>(source)].call.value;
+}
+
+// ------------------------------------------------------------------------------------------------------- memory
+
+void Scheduler::access(const std::byte* at, std::size_t bytes, Kind kind, const void* place) {
+    if (!races_ || running_ == &main_ || running_->holds(at)) return;
+    const auto offset = static_cast<std::uint32_t>(static_cast<const std::byte*>(place) - image_);
+    const Belongs owner = memory_->owner(at, bytes);
+    if (owner == Belongs::kPrivate) return;
+    if (owner == Belongs::kNowhere) {
+        fail_here((kind == Kind::kRead ? "reads " : "writes ") + std::to_string(bytes) + " bytes" + place_name(offset) +
+                  " at " + memory_->name(at) + ", which has " + memory_->size_of_nearest(at) + "; stay within it");
+    }
+    const bool shared = owner == Belongs::kShared;
+    if (const auto found = races_->access(at, bytes, shared, kind, current_, offset)) tell_conflict(*found);
+}
+
+// For Python to find the line of the source.
+std::string Scheduler::place_name(std::uint32_t place) const {
+    return " in line {place " + std::to_string(place) + "}";
+}
+
+void Scheduler::tell_conflict(const Conflict& found) {
+    const auto does = [](const Access& access) {
+        constexpr std::array verbs{"reads", "writes", "atomically changes"};
+        return std::string(verbs[static_cast<std::size_t>(access.kind)]);
+    };
+    const bool blocks = found.before.block != found.now.block;
+    fail_here(does(found.now) + " " + memory_->name(found.at) + place_name(found.now.place) + ", and " +
+              thread_name(found.before.thread) + (blocks ? " of " + block_name(found.before.block) : "") + " " +
+              does(found.before) + " it" + place_name(found.before.place) +
+              (blocks ? ", and nothing orders blocks; let one block do both, or let both be atomic"
+                      : ", and nothing orders them; put __syncthreads between, or __syncwarp within a warp"));
 }
 
 // ------------------------------------------------------------------------------------------------------- errors
@@ -263,7 +298,7 @@ void Scheduler::tell_deadlock() {
             if ((call.mask >> lane & 1) == 0 || other >= threads_.size()) continue;
             const Thread& named = threads_[other];
             if (named.state == State::kInWarp && named.call.kind == call.kind && named.call.mask == call.mask) continue;
-            fail(block_name() + ": " + thread_name(thread) + " " + where(thread) + ", and lane " +
+            fail(block_name(block_) + ": " + thread_name(thread) + " " + where(thread) + ", and lane " +
                  std::to_string(lane) + ", " + thread_name(other) + ", " + where(other) +
                  "; let all lanes that the mask names take part");
         }
@@ -271,11 +306,13 @@ void Scheduler::tell_deadlock() {
     unsigned waits = 0, other = 0;
     while (threads_[waits].state != State::kAtBarrier) ++waits;
     while (threads_[other].state == State::kAtBarrier) ++other;
-    fail(block_name() + ": " + thread_name(waits) + " " + where(waits) + ", and " + thread_name(other) + " " +
+    fail(block_name(block_) + ": " + thread_name(waits) + " " + where(waits) + ", and " + thread_name(other) + " " +
          where(other) + "; let all threads of a block come to the same barrier");
 }
 
-void Scheduler::fail_here(const std::string& what) { fail(block_name() + ": " + thread_name(current_) + " " + what); }
+void Scheduler::fail_here(const std::string& what) {
+    fail(block_name(block_) + ": " + thread_name(current_) + " " + what);
+}
 
 void Scheduler::fail(const std::string& what) {
     error_ = "kernel " + std::string(kernel_) + ", " + what;

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "fibers.hpp"
+#include "memory_map.hpp"
+#include "races.hpp"
 #include "runtime.hpp"
 
 namespace shim {
@@ -33,11 +35,10 @@ class Scheduler {
     [[noreturn]] void fail(const std::string& what);
     [[noreturn]] void fail_here(const std::string& what);
 
+    // The running thread touches memory; `place` is in the code.
+    void access(const std::byte* at, std::size_t bytes, Kind, const void* place);
+
     const std::string& error() const { return error_; }
-    unsigned current() const { return current_; }
-    const Fiber* fiber() const { return threads_[current_].fiber; }
-    std::string block_name() const;
-    std::string thread_name(unsigned thread) const;
 
     // What threads of new fibers do.
     void begin_threads();
@@ -50,9 +51,13 @@ class Scheduler {
     void push(unsigned thread);
     void enter(unsigned thread);
     // Ends a call of a warp if all that it names have come.
-    bool complete(unsigned thread);
+    void complete(unsigned thread);
     void answer(unsigned lane, unsigned first, const ShimWarpCall& call);
     [[noreturn]] void tell_deadlock();
+    [[noreturn]] void tell_conflict(const Conflict&);
+    std::string block_name(std::uint64_t block) const;
+    std::string thread_name(unsigned thread) const;
+    std::string place_name(std::uint32_t place) const;
     std::string where(unsigned thread) const;
     std::uint64_t draw(std::uint64_t bound);
 
@@ -62,6 +67,11 @@ class Scheduler {
     std::uint64_t random_ = 0;
     bool shuffled_ = false;
     std::string error_;
+    // Both of the launch.
+    std::optional<MemoryMap> memory_;
+    std::optional<Races> races_;
+    std::uint64_t block_ = 0;
+    const std::byte* image_ = nullptr;
 
     std::vector<Thread> threads_;
     std::vector<unsigned> ready_;

@@ -23,20 +23,29 @@ std::vector<Dynamic>& dynamic_arrays() {
     return all;
 }
 
-// Finds the thread-local memory of the library that this function is in.
-int find_thread_local(dl_phdr_info* info, std::size_t, void* found) {
-    const auto self = reinterpret_cast<ElfW(Addr)>(&find_thread_local);
+struct Library {
+    Bytes image{nullptr, 0}, thread_local_part{nullptr, 0};
+};
+
+// Finds the library that this function is in.
+int find_library(dl_phdr_info* info, std::size_t, void* result) {
+    const auto self = reinterpret_cast<ElfW(Addr)>(&find_library);
     const ElfW(Phdr)* local = nullptr;
-    bool own = false;
+    ElfW(Addr) begin = ~ElfW(Addr){0}, end = 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const ElfW(Phdr) & part = info->dlpi_phdr[i];
-        const ElfW(Addr) begin = info->dlpi_addr + part.p_vaddr;
-        own = own || (part.p_type == PT_LOAD && self >= begin && self < begin + part.p_memsz);
         if (part.p_type == PT_TLS) local = &part;
+        if (part.p_type != PT_LOAD) continue;
+        begin = std::min(begin, info->dlpi_addr + part.p_vaddr);
+        end = std::max(end, info->dlpi_addr + part.p_vaddr + part.p_memsz);
     }
-    if (!own || local == nullptr) return own ? 1 : 0;
-    std::size_t of_module[2] = {info->dlpi_tls_modid, 0};
-    *static_cast<Bytes*>(found) = {static_cast<std::byte*>(__tls_get_addr(of_module)), local->p_memsz};
+    if (self < begin || self >= end) return 0;
+    auto& found = *static_cast<Library*>(result);
+    found.image = {reinterpret_cast<std::byte*>(begin), end - begin};
+    if (local != nullptr) {
+        std::size_t of_module[2] = {info->dlpi_tls_modid, 0};
+        found.thread_local_part = {static_cast<std::byte*>(__tls_get_addr(of_module)), local->p_memsz};
+    }
     return 1;
 }
 
@@ -48,8 +57,11 @@ SharedMemory find_shared_memory() {
         all.dynamic.push_back({static_cast<std::byte*>(array.find()), array.bytes});
     }
     std::sort(all.dynamic.begin(), all.dynamic.end(), [](const Bytes& a, const Bytes& b) { return a.begin < b.begin; });
-    Bytes whole{nullptr, 0};
-    dl_iterate_phdr(find_thread_local, &whole);
+    Library library;
+    dl_iterate_phdr(find_library, &library);
+    all.image = library.image;
+    const Bytes whole = library.thread_local_part;
+    all.begin = whole.begin;
     std::byte* begin = whole.begin;
     for (const Bytes& array : all.dynamic) {
         all.fixed.push_back({begin, static_cast<std::size_t>(array.begin - begin)});

@@ -14,6 +14,9 @@ struct Bytes {
 // Shared arrays of fixed size, all together, and those whose size a launch gives.
 struct SharedMemory {
     std::vector<Bytes> fixed, dynamic;
+    std::byte* begin = nullptr;
+    // All else that the library consists of.
+    Bytes image{nullptr, 0};
 };
 
 // That of the calling thread of the system.

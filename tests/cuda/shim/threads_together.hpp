@@ -11,7 +11,7 @@
 
 // Errors tell the line of the kernel's source.
 #define __syncthreads() shim_sync_threads(__FILE__, __LINE__)
-#define __syncwarp(...) shim_sync_warp(__LINE__, ##__VA_ARGS__)
+#define __syncwarp(...) ShimLine{__LINE__}.sync_warp(__VA_ARGS__)
 #define __shfl_sync(...) shim_shuffle(kShimShuffle, __LINE__, __VA_ARGS__)
 #define __shfl_up_sync(...) shim_shuffle(kShimShuffleUp, __LINE__, __VA_ARGS__)
 #define __shfl_down_sync(...) shim_shuffle(kShimShuffleDown, __LINE__, __VA_ARGS__)
@@ -20,10 +20,14 @@
 #define __any_sync(mask, predicate) (shim_vote(__LINE__, mask, predicate) != 0 ? 1 : 0)
 #define __all_sync(mask, predicate) (shim_vote(__LINE__, mask, !(predicate)) == 0 ? 1 : 0)
 
-SHIM_OWN inline void shim_sync_warp(int line, unsigned mask = 0xFFFFFFFFU) {
-    const ShimWarpCall call{kShimSync, mask, 0, 0, warpSize, line};
-    shim_warp(&call);
-}
+struct ShimLine {
+    int line;
+
+    SHIM_OWN void sync_warp(unsigned mask = 0xFFFFFFFFU) const {
+        const ShimWarpCall call{kShimSync, mask, 0, 0, warpSize, line};
+        shim_warp(&call);
+    }
+};
 
 template <class T>
 SHIM_OWN T shim_shuffle(ShimWarpKind kind, int line, unsigned mask, T value, int operand, int width = warpSize) {
@@ -42,32 +46,37 @@ SHIM_OWN inline unsigned shim_vote(int line, unsigned mask, bool predicate) {
 
 // Threads take turns only where they wait, so nothing comes between the reading and the writing.
 template <class T>
-SHIM_OWN T shim_exchange(T* at, T value, bool write) {
-    const T old = *at;
-    if (write) *at = value;
-    return old;
-}
-
-template <class T>
-SHIM_OWN T shim_read_for_atomic(T* at) {
-    shim_atomic(at, sizeof(T));
+SHIM_OWN T shim_load(const T* at) {
     return *at;
 }
 
-#define SHIM_ATOMIC(name, type, result)                 \
-    inline type name(type* at, type value) {            \
-        const type old = shim_read_for_atomic(at);      \
-        return shim_exchange<type>(at, (result), true); \
+template <class T>
+SHIM_OWN void shim_store(T* at, T value) {
+    *at = value;
+}
+
+// Inlined, so that the access is one of the kernel's line.
+#define SHIM_INLINE __attribute__((always_inline)) inline
+
+#define SHIM_ATOMIC(name, type, result)           \
+    SHIM_INLINE type name(type* at, type value) { \
+        shim_atomic(at, sizeof(type));            \
+        const type old = shim_load(at);           \
+        shim_store<type>(at, (result));           \
+        return old;                               \
     }
-#define SHIM_ATOMICS_OF_INTEGERS(type)                                               \
-    SHIM_ATOMIC(atomicMax, type, old < value ? value : old)                          \
-    SHIM_ATOMIC(atomicMin, type, value < old ? value : old)                          \
-    SHIM_ATOMIC(atomicOr, type, old | value)                                         \
-    SHIM_ATOMIC(atomicAnd, type, old& value)                                         \
-    SHIM_ATOMIC(atomicXor, type, old ^ value)                                        \
-    SHIM_ATOMIC(atomicExch, type, (static_cast<void>(old), value))                   \
-    inline type atomicCAS(type* at, type expected, type value) {                     \
-        return shim_exchange<type>(at, value, shim_read_for_atomic(at) == expected); \
+#define SHIM_ATOMICS_OF_INTEGERS(type)                                \
+    SHIM_ATOMIC(atomicMax, type, old < value ? value : old)           \
+    SHIM_ATOMIC(atomicMin, type, value < old ? value : old)           \
+    SHIM_ATOMIC(atomicOr, type, old | value)                          \
+    SHIM_ATOMIC(atomicAnd, type, old& value)                          \
+    SHIM_ATOMIC(atomicXor, type, old ^ value)                         \
+    SHIM_ATOMIC(atomicExch, type, (static_cast<void>(old), value))    \
+    SHIM_INLINE type atomicCAS(type* at, type expected, type value) { \
+        shim_atomic(at, sizeof(type));                                \
+        const type old = shim_load(at);                               \
+        if (old == expected) shim_store(at, value);                   \
+        return old;                                                   \
     }
 
 SHIM_ATOMIC(atomicAdd, int, static_cast<int>(static_cast<unsigned>(old) + static_cast<unsigned>(value)))
