@@ -51,7 +51,9 @@ def test_threads_that_wait_are_known_to_the_sanitizer(folder: Path, flags: tuple
     ShimModule("thread_calls").launch(
         "prefix_sums", (1, 1, 1), (100, 1, 1), values, torch.empty_like(values), 100, shared_bytes=800, schedule_seed=3
     )
-    assert replay(folder / "thread_calls", "prefix_sums", *flags) == (0, "1 launches\n")
+    status, said = replay(folder / "thread_calls", "prefix_sums", *flags)
+    assert status == 0
+    assert said.startswith("1 launches\n")
 
 
 def test_a_file_of_which_nothing_was_launched_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
