@@ -1,4 +1,4 @@
-"""Steps by the kernels of `cuda/sparse_optimizers.cu` equal their twins, and have the bits of the CPU where they can."""
+"""Steps by `cuda/sparse_optimizers.cu` equal their twins, and have the bits of the CPU where they can."""
 
 from __future__ import annotations
 
@@ -239,8 +239,8 @@ def test_what_does_not_go_together_is_refused(checked: bool) -> None:
     with pytest.raises(GraphkitError) as error:
         sparse_optimizers.sgd_(ShimLauncher(), torch.zeros(4, 3), None, None, torch.ones(4, 2), 0.1, checked=checked)
     assert str(error.value) == (
-        "the gradient is torch.float32 of shape (4, 2) for 4 rows of a torch.float32 table; give torch.float32 of shape "
-        "(4, 3)"
+        "the gradient is torch.float32 of shape (4, 2) for 4 rows of a torch.float32 table; give torch.float32 of "
+        "shape (4, 3)"
     )
 
 

@@ -25,8 +25,13 @@ def moments(launcher: Launcher, parameters: Tensor) -> tuple[Tensor, Tensor]:
     log_beta = parameters.new_empty(rows, dtype=torch.float64)
     if rows > 0:
         grid, block, lanes = of_teams(rows, max(1, width // 2))
-        arguments = [parameters.contiguous(), rows, width // 2, lanes, statistics, log_beta]
-        launcher.launch("beta_moments", "beta_moments_f32", grid, block, arguments)
+        launcher.launch(
+            "beta_moments",
+            "beta_moments_f32",
+            grid,
+            block,
+            [parameters.contiguous(), rows, width // 2, lanes, statistics, log_beta],
+        )
     return statistics, log_beta
 
 

@@ -19,6 +19,8 @@ _KEPT = _ROOT / "build" / "cuda-on-cpu"
 
 _RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+# Shared arrays in templates would be one for all libraries of the process, and lie in the memory of the first.
+_FLAGS += ["-fno-gnu-unique"]
 _COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
 
 
