@@ -56,9 +56,9 @@ def test_threads_that_wait_are_known_to_the_sanitizer(folder: Path, flags: tuple
     assert said.startswith("1 launches\n")
 
 
-def test_a_file_of_which_nothing_was_launched_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "new.cu").touch()
-    assert main(tmp_path / "cases", tmp_path) == 1
-    assert capsys.readouterr().err == (
-        f"no launch of cuda/new.cu is in {tmp_path / 'cases'}; add tests that launch its kernels\n"
+def test_a_kernel_that_nothing_launched_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "new.cu").write_text(
+        '#define KERNEL(name) extern "C" __global__ void __launch_bounds__(64) name(float* to) {}\nKERNEL(fill_all)\n'
     )
+    assert main(tmp_path / "cases", tmp_path) == 1
+    assert capsys.readouterr().err == "no test has launched kernel fill_all of cuda/new.cu; add one\n"

@@ -21,7 +21,8 @@ _RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
 # Shared arrays in templates would be one for all libraries of the process, and lie in the memory of the first.
 _FLAGS += ["-fno-gnu-unique"]
-_COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
+#: That of the Makefile.
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
 
 
 #: What makes kernels tell of every access and of undefined behaviour; the shim's runtime is what they tell.
@@ -68,7 +69,7 @@ def _runtime(source: Path, checks: list[str]) -> Path:
 
 def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> Path:
     """Returns what the compiler makes, under a name that has a digest of the arguments and of all that goes in."""
-    digest = hashlib.sha256(repr((_COMPILER, arguments)).encode())
+    digest = hashlib.sha256(repr((COMPILER, arguments)).encode())
     for file in sorted(inputs):
         digest.update(f"{file.name}\0".encode() + file.read_bytes())
     product = _KEPT / f"{name}-{digest.hexdigest()[:24]}{suffix}"
@@ -81,6 +82,6 @@ def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> P
 
 
 def _compile(arguments: list[str]) -> None:
-    done = subprocess.run([_COMPILER, *arguments], capture_output=True, text=True)
+    done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{_COMPILER} {' '.join(arguments)}\n{done.stderr}")
+        raise RuntimeError(f"{COMPILER} {' '.join(arguments)}\n{done.stderr}")
