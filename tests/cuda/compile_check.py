@@ -163,13 +163,13 @@ def table(found: dict[str, dict[str, Needs]]) -> str:
     """
     architectures = list(found)
     names = list(found[architectures[-1]])
-    width = max(map(len, names))
-    lines = [f"{'kernel':{width}}" + "".join(f"{each:>9}" for each in architectures) + f"{'spills':>9}{'shared':>9}"]
+    width = max(map(len, ["kernel", *names]))
+    lines = [f"{'kernel':{width}}" + "".join(f"{each:>9}" for each in architectures) + f"{'spills':>14}{'shared':>9}"]
     for name in names:
         each = [found[architecture][name] for architecture in architectures]
         spills = ",".join(str(needs.spilled) for needs in each) if any(needs.spilled for needs in each) else "0"
         registers = "".join(f"{needs.registers:9}" for needs in each)
-        lines.append(f"{name:{width}}{registers}{spills:>9}{each[-1].shared:9}")
+        lines.append(f"{name:{width}}{registers}{spills:>14}{each[-1].shared:9}")
     return "\n".join(lines)
 
 

@@ -73,9 +73,9 @@ def test_a_table_has_registers_by_architecture(capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert said.out == (
         "\ntrial.cu, by said: registers of a thread, bytes\n"
-        "kernel    sm_80    sm_90   spills   shared\n"
-        "large        32       32    32,32     4096\n"
-        "small         8        8        0        0\n"
+        "kernel    sm_80    sm_90        spills   shared\n"
+        "large        32       32         32,32     4096\n"
+        "small         8        8             0        0\n"
     )
     assert said.err == f"trial.cu: {COMPLAINT}\n"
 
