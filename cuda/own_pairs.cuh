@@ -93,7 +93,7 @@ __device__ __forceinline__ void score_own(const OwnPairs<Row>& in, float (*stage
             __syncwarp();  // what was staged has been read
             stage_rows<kAtOnce, Kind::kRowParts>(in.rows, place, n, d, staged);
             __syncwarp();
-#pragma unroll
+#pragma unroll 1  // more would not fit into registers
             for (int c = 0; c < kStaged; c += kRun)
                 score += add_staged_run<kAtOnce, Kind>(query, n, d + c, staged, c, in.inside);
         }
@@ -129,7 +129,9 @@ struct PairsOfRow {
     __device__ __forceinline__ long long begin(long long item) const { return offsets[item]; }
     __device__ __forceinline__ long long end(long long item) const { return offsets[item + 1]; }
     __device__ __forceinline__ long long pair(long long i) const { return order[i]; }
-    __device__ __forceinline__ long long other(long long i) const { return static_cast<unsigned>(order[i]) / per_query; }
+    __device__ __forceinline__ long long other(long long i) const {
+        return static_cast<unsigned>(order[i]) / per_query;
+    }
 };
 
 // Gradients of queries, by rows.
@@ -193,7 +195,8 @@ __device__ __forceinline__ void add_own_gradients(const GroupedPairs<Own, Other,
     for (long long item = static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y; item < in.count;
          item += static_cast<long long>(gridDim.x) * blockDim.y) {
         const long long begin = in.grouping.begin(item), end = in.grouping.end(item);
-        for (long long d = 4 * static_cast<long long>(threadIdx.x); d < n; d += 4 * static_cast<long long>(blockDim.x)) {
+        for (long long d = 4 * static_cast<long long>(threadIdx.x); d < n;
+             d += 4 * static_cast<long long>(blockDim.x)) {
             float own[Side::kParts][4], sums[Side::kParts][4] = {};
 #pragma unroll
             for (int part = 0; part < Side::kParts; ++part)

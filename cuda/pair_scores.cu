@@ -28,67 +28,62 @@ __device__ __forceinline__ void score_shared(const Pairs<Row>& in, float* scores
 
 }  // namespace graphkit
 
-#define GRAPHKIT_OWN(kind, Kind, dtype, Row) \
-    extern "C" __global__ void __launch_bounds__(128, 5) \
-        own_scores_##kind##_##dtype(const float* queries, const Row* rows, const long long* places, \
-                                    long long num_queries, long long per_query, long long n, float inside, \
-                                    float* scores) { \
-        const graphkit::OwnPairs<Row> in{queries, rows, places, num_queries, per_query, n, inside}; \
-        graphkit::own_scores<Kind>(in, scores); \
-    } \
-    extern "C" __global__ void __launch_bounds__(256, 4) \
-        own_query_gradients_##kind##_##dtype(const float* weights, const float* queries, const Row* rows, \
-                                             const long long* places, long long num_queries, long long per_query, \
-                                             long long n, float inside, float* gradients) { \
-        const graphkit::GroupedPairs<float, Row, graphkit::PairsOfQuery> in{ \
-            weights, queries, rows, {places, per_query}, num_queries, n, inside}; \
-        graphkit::own_gradients<graphkit::OfQueries<Kind>>(in, gradients); \
-    } \
-    extern "C" __global__ void __launch_bounds__(256, 4) \
-        own_row_gradients_##kind##_##dtype(const float* weights, const float* queries, const Row* rows, \
-                                           const int* order, const long long* offsets, long long num_rows, \
-                                           long long per_query, long long n, float inside, float* gradients) { \
-        const graphkit::GroupedPairs<Row, float, graphkit::PairsOfRow> in{ \
-            weights, rows, queries, {order, offsets, static_cast<unsigned>(per_query)}, num_rows, n, inside}; \
-        graphkit::own_gradients<graphkit::OfRows<Kind>>(in, gradients); \
+#define GRAPHKIT_OWN(kind, Kind, dtype, Row)                                                                         \
+    extern "C" __global__ void __launch_bounds__(128, 6) own_scores_##kind##_##dtype(                                \
+        const float* queries, const Row* rows, const long long* places, long long num_queries, long long per_query,  \
+        long long n, float inside, float* scores) {                                                                  \
+        const graphkit::OwnPairs<Row> in{queries, rows, places, num_queries, per_query, n, inside};                  \
+        graphkit::own_scores<Kind>(in, scores);                                                                      \
+    }                                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256, 4) own_query_gradients_##kind##_##dtype(                       \
+        const float* weights, const float* queries, const Row* rows, const long long* places, long long num_queries, \
+        long long per_query, long long n, float inside, float* gradients) {                                          \
+        const graphkit::GroupedPairs<float, Row, graphkit::PairsOfQuery> in{                                         \
+            weights, queries, rows, {places, per_query}, num_queries, n, inside};                                    \
+        graphkit::own_gradients<graphkit::OfQueries<Kind>>(in, gradients);                                           \
+    }                                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256, 4) own_row_gradients_##kind##_##dtype(                         \
+        const float* weights, const float* queries, const Row* rows, const int* order, const long long* offsets,     \
+        long long num_rows, long long per_query, long long n, float inside, float* gradients) {                      \
+        const graphkit::GroupedPairs<Row, float, graphkit::PairsOfRow> in{                                           \
+            weights, rows, queries, {order, offsets, static_cast<unsigned>(per_query)}, num_rows, n, inside};        \
+        graphkit::own_gradients<graphkit::OfRows<Kind>>(in, gradients);                                              \
     }
 
-#define GRAPHKIT_SHARED(kind, Kind, dtype, Row) \
-    extern "C" __global__ void __launch_bounds__(256, 2) \
-        shared_scores_##kind##_##dtype(const float* queries, const Row* rows, long long num_queries, \
-                                       long long num_rows, long long n, float inside, float* scores) { \
+#define GRAPHKIT_SHARED(kind, Kind, dtype, Row)                                                                      \
+    extern "C" __global__ void __launch_bounds__(256, 2)                                                             \
+        shared_scores_##kind##_##dtype(const float* queries, const Row* rows, long long num_queries,                 \
+                                       long long num_rows, long long n, float inside, float* scores) {               \
         graphkit::score_shared<Kind>(graphkit::Pairs<Row>{queries, rows, num_queries, num_rows, n, inside}, scores); \
-    } \
-    extern "C" __global__ void __launch_bounds__(256, 2) \
-        shared_query_gradients_##kind##_##dtype(const float* weights, const float* queries, const Row* rows, \
-                                                long long num_queries, long long num_rows, long long n, float inside, \
-                                                long long parts, float* gradients) { \
-        const graphkit::SharedPairs<float, Row> in{weights,  queries, rows, num_queries, num_rows, \
-                                                   num_rows, 1,       n,    inside}; \
-        graphkit::shared_gradients<graphkit::OfQueries<Kind>>(in, parts, gradients); \
-    } \
-    extern "C" __global__ void __launch_bounds__(256, 2) \
-        shared_row_gradients_##kind##_##dtype(const float* weights, const float* queries, const Row* rows, \
-                                              long long num_queries, long long num_rows, long long n, float inside, \
-                                              long long parts, float* gradients) { \
-        const graphkit::SharedPairs<Row, float> in{weights, rows,     queries, num_rows, num_queries, \
-                                                   1,       num_rows, n,       inside}; \
-        graphkit::shared_gradients<graphkit::OfRows<Kind>>(in, parts, gradients); \
+    }                                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256, 2) shared_query_gradients_##kind##_##dtype(                    \
+        const float* weights, const float* queries, const Row* rows, long long num_queries, long long num_rows,      \
+        long long n, float inside, long long parts, float* gradients) {                                              \
+        const graphkit::SharedPairs<float, Row> in{weights,  queries, rows, num_queries, num_rows,                   \
+                                                   num_rows, 1,       n,    inside};                                 \
+        graphkit::shared_gradients<graphkit::OfQueries<Kind>>(in, parts, gradients);                                 \
+    }                                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256, 2) shared_row_gradients_##kind##_##dtype(                      \
+        const float* weights, const float* queries, const Row* rows, long long num_queries, long long num_rows,      \
+        long long n, float inside, long long parts, float* gradients) {                                              \
+        const graphkit::SharedPairs<Row, float> in{weights, rows,     queries, num_rows, num_queries,                \
+                                                   1,       num_rows, n,       inside};                              \
+        graphkit::shared_gradients<graphkit::OfRows<Kind>>(in, parts, gradients);                                    \
     }
 
 // Shared dot products are a matrix product, which torch has.
-#define GRAPHKIT_KINDS(dtype, Row) \
-    GRAPHKIT_OWN(dot, graphkit::Dot, dtype, Row) \
-    GRAPHKIT_OWN(l1, graphkit::L1, dtype, Row) \
-    GRAPHKIT_OWN(l2, graphkit::L2, dtype, Row) \
-    GRAPHKIT_OWN(rotate, graphkit::Rotate, dtype, Row) \
-    GRAPHKIT_OWN(box, graphkit::Box, dtype, Row) \
-    GRAPHKIT_OWN(centred, graphkit::Centred, dtype, Row) \
-    GRAPHKIT_SHARED(l1, graphkit::L1, dtype, Row) \
-    GRAPHKIT_SHARED(l2, graphkit::L2, dtype, Row) \
+#define GRAPHKIT_KINDS(dtype, Row)                        \
+    GRAPHKIT_OWN(dot, graphkit::Dot, dtype, Row)          \
+    GRAPHKIT_OWN(l1, graphkit::L1, dtype, Row)            \
+    GRAPHKIT_OWN(l2, graphkit::L2, dtype, Row)            \
+    GRAPHKIT_OWN(rotate, graphkit::Rotate, dtype, Row)    \
+    GRAPHKIT_OWN(box, graphkit::Box, dtype, Row)          \
+    GRAPHKIT_OWN(centred, graphkit::Centred, dtype, Row)  \
+    GRAPHKIT_SHARED(l1, graphkit::L1, dtype, Row)         \
+    GRAPHKIT_SHARED(l2, graphkit::L2, dtype, Row)         \
     GRAPHKIT_SHARED(rotate, graphkit::Rotate, dtype, Row) \
-    GRAPHKIT_SHARED(box, graphkit::Box, dtype, Row) \
+    GRAPHKIT_SHARED(box, graphkit::Box, dtype, Row)       \
     GRAPHKIT_SHARED(centred, graphkit::Centred, dtype, Row)
 
 GRAPHKIT_KINDS(float32, float)
-GRAPHKIT_KINDS(bfloat16, graphkit::Bfloat16)
+GRAPHKIT_KINDS(bfloat16, unsigned short)

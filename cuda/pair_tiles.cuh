@@ -27,9 +27,7 @@ struct Pairs {
     float inside;
 };
 
-__device__ __forceinline__ int thread_of_block() {
-    return static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-}
+__device__ __forceinline__ int thread_of_block() { return static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); }
 
 __device__ __forceinline__ int threads_of_block() { return static_cast<int>(blockDim.x * blockDim.y); }
 

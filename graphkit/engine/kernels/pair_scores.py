@@ -40,7 +40,7 @@ Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
 _NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
 
 #: Pairs of own candidates that are scored at once: their order is kept as int32.
-_MAX_PAIRS = 2**31 - 1
+MAX_PAIRS = 2**31 - 1
 
 
 def pair_scores(
@@ -115,20 +115,13 @@ def own_scores(
     Returns:
         float32[V, K] scores; int32[V K] pairs in the order of their rows; int64[U + 1], where those of a row begin.
     """
-    if places.numel() > _MAX_PAIRS:
-        raise GraphkitError(
-            f"{places.shape[0]} queries have {places.shape[1]} candidates each, {places.numel()} pairs, and at most "
-            f"{_MAX_PAIRS} are scored at once; give fewer queries"
-        )
+    if places.numel() > MAX_PAIRS:
+        raise GraphkitError(too_many_pairs(*places.shape))
     order = torch.empty(places.numel(), dtype=torch.int32)
     offsets = torch.empty(len(rows) + 1, dtype=torch.int64)
     wrong = _native.group_pairs(places.reshape(-1), order, offsets)
     if wrong >= 0:
-        query, place = divmod(wrong, places.shape[1])
-        raise GraphkitError(
-            f"candidate {place} of query {query} is row {places[query, place]}, and the {len(rows)} rows have places 0 "
-            f"to {len(rows) - 1}; give places of rows"
-        )
+        raise GraphkitError(wrong_place(places, wrong, len(rows)))
     scores = queries.new_empty(places.shape)
     _native.own_scores(_NUMBERS[kind], queries, rows, order, offsets, inside, scores, torch.get_num_threads())
     return scores, order, offsets
@@ -256,3 +249,20 @@ def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | No
             f"places are {places.dtype} of shape {tuple(places.shape)} for {len(queries)} queries; give int64 of shape "
             f"({len(queries)}, K)"
         )
+
+
+def too_many_pairs(queries: int, candidates: int) -> str:
+    """Says that there are more pairs than an order in int32 can name."""
+    return (
+        f"{queries} queries have {candidates} candidates each, {queries * candidates} pairs, and at most {MAX_PAIRS} "
+        "are scored at once; give fewer queries"
+    )
+
+
+def wrong_place(places: Tensor, pair: int, num_rows: int) -> str:
+    """Says that the place of a pair is none of a row."""
+    query, candidate = divmod(pair, places.shape[1])
+    return (
+        f"candidate {candidate} of query {query} is row {places[query, candidate]}, and the {num_rows} rows have "
+        f"places 0 to {num_rows - 1}; give places of rows"
+    )
