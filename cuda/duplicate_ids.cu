@@ -49,13 +49,13 @@ __device__ __forceinline__ void sum(const Row* gradients, long long width, const
 
 // Fills sums [groups, width]: those of rows order[offsets[u]] to order[offsets[u + 1] - 1], at least one, of gradients
 // [_, width]. bfloat16 is added as float32, and rounded once.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     duplicate_ids_sums_f32(const float* gradients, long long width, const long long* order, const long long* offsets,
                            float* sums, long long groups, long long lanes) {
     sum(gradients, width, order, offsets, sums, groups, lanes);
 }
 
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     duplicate_ids_sums_bf16(const unsigned short* gradients, long long width, const long long* order,
                             const long long* offsets, unsigned short* sums, long long groups, long long lanes) {
     sum(gradients, width, order, offsets, sums, groups, lanes);

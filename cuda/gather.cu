@@ -68,13 +68,13 @@ __device__ __forceinline__ void add_by(float* __restrict__ to, long long width, 
 
 // Copies row ids[i] of a table [N, width] to row places[i] of rows [_, width], or to row i without places, for i to
 // count. Places are distinct.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     gather_rows_f32(const float* table, long long width, const long long* ids, const long long* places, float* rows,
                     long long count, long long lanes) {
     gather(table, width, ids, places, rows, count, lanes);
 }
 
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     gather_rows_bf16(const unsigned short* table, long long width, const long long* ids, const long long* places,
                      float* rows, long long count, long long lanes) {
     gather(table, width, ids, places, rows, count, lanes);
@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 // Adds row order[i] of added [count, width] to row places[i] of to [_, width]. Places ascend, and `order` does among
 // equal ones.
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(1024, 1)
     gather_add_f32(float* to, long long width, const long long* places, const long long* order, const float* added,
                    long long count, long long lanes) {
     const Team team = team_of(lanes);

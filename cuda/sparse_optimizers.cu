@@ -57,10 +57,9 @@ struct RoundingKeys {
 
 // Rounds up with the probability that makes the expected value exact. A weight that is not finite keeps its kind.
 __device__ __forceinline__ unsigned rounded_half(float value, unsigned random) {
-    const unsigned exact = __float_as_uint(value);
-    if (fabsf(value) < infinity()) return (exact + random) >> 16;
-    // Of a NaN, only the top bit of the mantissa is sure to survive.
-    return (value == value ? exact : exact | 0x00400000u) >> 16;
+    // The bits of a NaN may all be ones, and counting up would make a zero of it. Its upper half is one too: arithmetic
+    // leaves none without the top bit of the mantissa. Infinity has no lower bits that could carry.
+    return (__float_as_uint(value) + (value == value ? random : 0)) >> 16;
 }
 
 // ---- rows of weights

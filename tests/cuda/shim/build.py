@@ -19,9 +19,10 @@ _KEPT = _ROOT / "build" / "cuda-on-cpu"
 
 _RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
-# Shared arrays of templates would be the same in libraries that check accesses and in those that do not.
+# Shared arrays in templates would be one for all libraries of the process, and lie in the memory of the first.
 _FLAGS += ["-fno-gnu-unique"]
-_COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
+#: That of the Makefile.
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
 
 
 #: What makes kernels tell of every access and of undefined behaviour; the shim's runtime is what they tell.
@@ -29,27 +30,46 @@ _CHECKS = ["-fsanitize=thread,alignment,bounds,shift,integer-divide-by-zero,sign
 _CHECKS += ["-fno-sanitize-recover=all"]
 
 
+#: For programs that replay launches.
+_SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+
+
 @cache
 def built_library(name: str, *, races: bool = False) -> Path:
     """Returns the shared library of `launchers/NAME.cpp`, compiled if it is not there."""
-    flags = [*_FLAGS, "-std=c++17", *(_CHECKS if races else [])]
-    inputs = [_LAUNCHERS / f"{name}.cpp", *_CUDA.glob("*.cuh")]
+    # The sanitizers' libraries are not wanted, so that the linker is not told of these flags.
+    objects = [_kernels(name, _CHECKS if races else []), *[_runtime(source, []) for source in _RUNTIME]]
+    return _made(name, ".so", ["-shared", "-Wl,--no-undefined,-Bsymbolic", *map(str, objects)], objects)
+
+
+@cache
+def built_replay(name: str, *flags: str) -> Path:
+    """Returns the program that replays launches of `launchers/NAME.cpp`, all of it compiled with sanitizers.
+
+    Args:
+        name: of the launcher.
+        flags: more for the compiler, of the shim's runtime.
+    """
+    sources = [*_RUNTIME, _SHIM / "replay" / "main.cpp"]
+    objects = [_kernels(name, _SANITIZERS), *[_runtime(source, [*_SANITIZERS, *flags]) for source in sources]]
+    return _made(name, ".replay", [*_SANITIZERS, "-rdynamic", *map(str, objects)], objects)
+
+
+def _kernels(name: str, checks: list[str]) -> Path:
+    launcher = _LAUNCHERS / f"{name}.cpp"
+    inputs = [launcher, *_CUDA.glob("*.cuh"), *_SHIM.glob("*.hpp")]
     inputs += [file for folder in (_CUDA, _LAUNCHERS) if (file := folder / f"{name}.cu").exists()]
-    include = ["-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp")]
-    kernels = _made(name, ".o", [*flags, *include, "-c", str(inputs[0])], [*inputs, *_SHIM.glob("*.hpp")])
-    # The sanitizers' libraries are not wanted, so that the linker is not told of the flags above.
-    objects = [str(kernels), *[str(_runtime_object(source)) for source in _RUNTIME]]
-    link = ["-shared", "-Wl,--no-undefined,-Bsymbolic", *objects]
-    return _made(name, ".so", link, [Path(file) for file in objects])
+    flags = [*_FLAGS, "-std=c++17", "-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp"), *checks]
+    return _made(name, ".o", [*flags, "-c", str(launcher)], inputs)
 
 
-def _runtime_object(source: Path) -> Path:
-    return _made(source.stem, ".o", [*_FLAGS, "-std=c++20", "-c", str(source)], [source, *_SHIM.glob("*.hpp")])
+def _runtime(source: Path, checks: list[str]) -> Path:
+    return _made(source.stem, ".o", [*_FLAGS, "-std=c++20", *checks, "-c", str(source)], [source, *_SHIM.glob("*.hpp")])
 
 
 def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> Path:
     """Returns what the compiler makes, under a name that has a digest of the arguments and of all that goes in."""
-    digest = hashlib.sha256(repr((_COMPILER, arguments)).encode())
+    digest = hashlib.sha256(repr((COMPILER, arguments)).encode())
     for file in sorted(inputs):
         digest.update(f"{file.name}\0".encode() + file.read_bytes())
     product = _KEPT / f"{name}-{digest.hexdigest()[:24]}{suffix}"
@@ -62,6 +82,6 @@ def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> P
 
 
 def _compile(arguments: list[str]) -> None:
-    done = subprocess.run([_COMPILER, *arguments], capture_output=True, text=True)
+    done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{_COMPILER} {' '.join(arguments)}\n{done.stderr}")
+        raise RuntimeError(f"{COMPILER} {' '.join(arguments)}\n{done.stderr}")

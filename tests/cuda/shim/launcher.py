@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from shim.build import built_library
+from shim.cases import write_case
 from shim.guarded import GuardedArguments
 from shim.symbols import explained
 from torch import Tensor
@@ -102,6 +103,7 @@ class ShimModule:
         values = _values(kernel, describe().decode(), arguments)
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
         launch = _Launch((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), shared_bytes, schedule_seed)
+        write_case(self.name, kernel, grid, block, arguments, shared_bytes, schedule_seed)
         guarded = GuardedArguments(arguments) if self.races else None
         if guarded is not None:
             launch.regions = _guarded_regions(arguments, values, guarded)
