@@ -1,4 +1,20 @@
-// Counts of candidates that score above, and level with, answers.
+// Counts of candidates that score above, and level with, answers: see graphkit/engine/kernels/rank_counts.py. They are
+// sums of integers, by atomic operations whose order does not show.
+//
+// Launch: grids of any size in one dimension. graphkit/engine/cuda/rank_counts.py chooses blocks from shapes:
+//   count_scores  32 w threads, w up to 8 (chosen: 8); a warp has 64 scores of a query at a time
+//   count_pairs   (x, y), each up to 16, in whole warps; a tile of 4 y queries by 4 x rows as in pair_tiles.cuh (chosen:
+//                 16 and 16 where that makes 288 tiles or more, else 8 and 8), whose scores pass through shared memory
+//                 to warps that count those of one query each
+//
+// Registers are those that ptxas 13.0 gives on sm_90, without spills. Predictions, nothing here was measured on a GPU:
+//   count_scores  32 registers, 256 bytes of shared memory: 64 of 64 warps resident. 4 bytes a score; bound by memory
+//                 up to some 4 answers a query
+//   count_pairs   101 to 122 registers, 26 to 35 KiB: 16 warps. D / 8 bytes a pair, from the second cache; the FLOP of
+//                 shared_scores in pair_scores.cu and, for each pair, 6 instructions an answer (if there are more than
+//                 32: 5 a step of the search among them, and an atomic operation for a score that is not below all
+//                 answers): bound by arithmetic
+// Expected: as shared_scores, less a tenth at 400 coordinates and 10 answers a query.
 #include "pair_tiles.cuh"
 
 namespace graphkit {

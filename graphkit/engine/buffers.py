@@ -11,6 +11,11 @@ from graphkit import _native
 _LEAST_BYTES = 2**20
 
 
+def on_host(tensor: Tensor) -> bool:
+    """Tells whether native code may read the memory of a tensor: that of a device, real or simulated, it may not."""
+    return tensor.device.type == "cpu" and type(tensor) in (Tensor, torch.nn.Parameter)
+
+
 def empty(*shape: int, device: torch.device | None = None) -> Tensor:
     """Returns an uninitialised float32 tensor, on the CPU unless another device is given.
 

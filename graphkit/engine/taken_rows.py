@@ -48,16 +48,39 @@ class TakenRows:
             if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for _, part in found):
                 total = total.clone(memory_format=torch.contiguous_format)
         if total is None:
-            total = buffers.empty(*self._rows.shape).zero_().to(self._rows.dtype)
+            total = _zeros(self._rows)
         for places, part in found:
             if places is None:
                 total += part
-            elif total.dtype == torch.float32:
+            elif total.dtype == torch.float32 and buffers.on_host(total):
                 _native.add_rows(total, places, part.reshape(len(places), -1).contiguous())
+            elif total.dtype == torch.float32:
+                add_rows_(total, places, part.reshape(len(places), -1).contiguous())
             else:
                 total.index_add_(0, places, part.reshape(len(places), -1))
         self._found.clear()
         return total
+
+
+@torch.library.custom_op("graphkit::add_rows_", mutates_args=("total",))
+def add_rows_(total: Tensor, places: Tensor, rows: Tensor) -> None:
+    """Adds float32[P, D] to the rows of `total` at int64[P] places, one after the other."""
+    if total.device.type == "cpu":
+        _native.add_rows(total, places, rows)
+    else:
+        total.index_add_(0, places, rows)
+
+
+@add_rows_.register_fake
+def _(total: Tensor, places: Tensor, rows: Tensor) -> None:
+    pass
+
+
+def _zeros(rows: Tensor) -> Tensor:
+    """Returns zeros of the shape, dtype and device of `rows`."""
+    if buffers.on_host(rows):
+        return buffers.empty(*rows.shape).zero_().to(rows.dtype)
+    return torch.zeros_like(rows)
 
 
 def _tap(root: Tensor, rows: Tensor, places: Tensor | None, found: list[tuple[Tensor | None, Tensor]]) -> Tensor:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from graphkit.data import QuerySet, load_queries
-from graphkit.engine import EmbeddingTable, RowOptimizer
+from graphkit.engine import EmbeddingTable, Engine, RowOptimizer
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import evaluate_queries
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
@@ -110,7 +110,7 @@ class QueryTask(EmbeddingTask):
     """Trains a model on queries of several structures and ranks the hard answers of held-out queries.
 
     Args:
-        graph, model, table, loss, optimizer, seed, n3, precision: see `EmbeddingTask`.
+        graph, model, table, loss, optimizer, seed, n3, precision, engine: see `EmbeddingTask`.
         sampler: as there; by default queries of `default_structures` with shared negatives.
         weighting: as there; by default queries weigh by their number of answers.
         queries: name of a published query set (`graphkit.data.QUERY_SETS`) on the same graph; by default, and for a
@@ -134,6 +134,7 @@ class QueryTask(EmbeddingTask):
         n3: float | None = None,
         weighting: Weighting = "answers",
         precision: Precision = "fp32",
+        engine: Engine | None = None,
         queries: str | None = None,
         validation_queries: int | None = 200,
     ) -> None:
@@ -157,6 +158,7 @@ class QueryTask(EmbeddingTask):
             n3=n3,
             weighting=weighting,
             precision=precision,
+            engine=engine,
         )
         self.published = None if queries is None else load_published(queries, graph)
         self.validation_queries = validation_queries

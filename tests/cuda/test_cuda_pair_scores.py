@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_pairs import INSIDE, KINDS, LAUNCHERS, RandomPairs, misaligned
+from scored_pairs import INSIDE, KINDS, LAUNCHERS, OtherExtents, RandomPairs, misaligned
 from shim.launcher import ShimLauncher
 from torch import Tensor
 
@@ -121,9 +121,11 @@ def test_threads_do_not_race_and_stay_within_what_they_are_given(kind: Kind, dim
     pairs = RandomPairs.draw(kind, 21, 45, dim, 9)
     halves = replace(pairs, rows=pairs.rows.bfloat16())
     for some in (pairs, halves, replace(pairs, queries=misaligned(pairs.queries))):
-        assert_same_bits(own(CHECKED, some), own(ShimLauncher(), some))
-        if kind != "dot":
-            assert_same_bits(shared(CHECKED, some), shared(ShimLauncher(), some))
+        # As many blocks as chosen, and one that has tile after tile.
+        for launcher in (CHECKED, OtherExtents(CHECKED, 1, 32, (8, 4))):
+            assert_same_bits(own(launcher, some), own(ShimLauncher(), some))
+            if kind != "dot":
+                assert_same_bits(shared(launcher, some), shared(ShimLauncher(), some))
 
 
 @each_shared_kind

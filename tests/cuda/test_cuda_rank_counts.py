@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_pairs import INSIDE, KINDS, LAUNCHERS, misaligned
+from scored_pairs import INSIDE, KINDS, LAUNCHERS, OtherExtents, misaligned
 from shim.launcher import ShimLauncher
 from torch import Tensor
 
@@ -107,13 +107,16 @@ def test_counts_do_not_depend_on_extents_or_on_the_order_of_threads(kind: Kind, 
 
 @each_kind
 @each_most
-def test_threads_do_not_race_and_stay_within_what_they_are_given(kind: Kind, most: int) -> None:
-    q, e = drawn(kind, 9, 70, 6)
+@pytest.mark.parametrize("dim", [0, 6])
+def test_threads_do_not_race_and_stay_within_what_they_are_given(kind: Kind, most: int, dim: int) -> None:
+    q, e = drawn(kind, 9, 70, dim)
     scores = scores_of_pairs(kind, q, e, 2.5)
     answers = answers_to(scores, most, first=3, seed=0)
-    found = rank_counts.pair_counts(CHECKED, q, e, *parts_of(answers), 3, kind, 2.5, INSIDE)
-    assert_equal(found, reference_counts(scores, *parts_of(answers), 3))
-    assert_counts_of_scores(CHECKED, scores, answers, 3)
+    # As many blocks as chosen, and one that has tile after tile.
+    for launcher in (CHECKED, OtherExtents(CHECKED, 1, 32, (8, 4))):
+        found = rank_counts.pair_counts(launcher, q, e, *parts_of(answers), 3, kind, 2.5, INSIDE)
+        assert_equal(found, reference_counts(scores, *parts_of(answers), 3))
+        assert_counts_of_scores(launcher, scores, answers, 3)
 
 
 @each_kind

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphkit import _native
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 #: Ids that are grouped natively: those that a store can have.
@@ -32,7 +33,7 @@ def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         GraphkitError: shapes or dtypes do not go together, an id is out of range, or there are 2**32 ids or more.
     """
     require_gradients(ids, gradients)
-    if gradients.dtype != torch.float32 or gradients.device.type != "cpu" or ids.device.type != "cpu":
+    if not is_native(gradients) or ids.device != gradients.device:
         return reference(ids, gradients)
     reduced: tuple[Tensor, Tensor] = _reduce_duplicates(ids.contiguous(), gradients.contiguous())
     return reduced

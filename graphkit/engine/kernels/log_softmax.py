@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 #: Logits that are held at once: 256 MiB in float32, half of that in bfloat16.
@@ -66,7 +67,7 @@ def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bo
         GraphkitError: shapes or dtypes do not go together, or a target is no row.
     """
     _require(queries, rows, targets)
-    if queries.dtype != torch.float32 or queries.device.type != "cpu":
+    if not is_native(queries, rows):
         return reference(queries, rows, targets)
     found: tuple[Tensor, Tensor, Tensor] = cross_entropies(queries.contiguous(), rows.contiguous(), targets, rounded)
     return found[0]
@@ -146,7 +147,8 @@ def gradients_by(
     # The share of the target is taken off outside of the products: next to 1, it would be rounded away.
     of_queries = rows[targets] * -gradient.unsqueeze(1)
     of_rows = buffers.empty(*rows.shape, device=rows.device)
-    for chunk in _chunks(len(queries), len(rows)):
+    # What was kept is one chunk, however many logits are held at once by now.
+    for chunk in [slice(0, len(rows))] if len(kept) > 0 else _chunks(len(queries), len(rows)):
         weights = kept if len(kept) > 0 else _products(factor, rows[chunk])
         pieces.weigh(weights, normalisers, gradient)
         of_queries += weights @ rows[chunk].to(factor.dtype)
@@ -229,6 +231,8 @@ def _require(queries: Tensor, rows: Tensor, targets: Tensor) -> None:
             f"targets are {targets.dtype} of shape {tuple(targets.shape)} for {len(queries)} queries; give int64 of "
             f"shape ({len(queries)},)"
         )
+    if not buffers.on_host(targets):
+        return  # ids were checked on the host, and looking at them would wait for the device
     outside = targets[(targets < 0) | (targets >= len(rows))]
     if len(outside):
         raise GraphkitError(f"a target is row {outside[0]}, outside 0 to {len(rows) - 1}; give places of rows")

@@ -18,9 +18,10 @@ query. The kinds, for a query q and a row e:
 
 Gradients at ties: 0 for a coordinate, a modulus or a distance that is 0; δ = o counts as inside.
 
-float32 on the CPU is computed natively, on as many threads as torch uses; no result depends on how many, and a pair has
-the same score, bit for bit, wherever it stands and whether candidates are shared. Dot products with shared candidates
-are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
+float32 on the CPU is computed natively, on as many threads as torch uses, and on a GPU by the kernels of
+`cuda/pair_scores.cu`; no result depends on how many threads there are, and a pair has the same score, bit for bit,
+wherever it stands and whether candidates are shared. CPU and GPU differ by rounding. Dot products with shared
+candidates are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
@@ -63,7 +65,7 @@ def pair_scores(
             queries and places.
     """
     require_pairs(kind, queries, rows, places)
-    if not _is_native(queries, rows) or (kind == "dot" and places is None):
+    if not is_native(queries, rows) or (kind == "dot" and places is None):
         return reference(kind, queries, rows, places, inside=inside)
     queries, rows = queries.contiguous(), rows.contiguous()
     if places is None:
@@ -219,10 +221,6 @@ def _shared_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 own_scores.register_autograd(_own_backward, setup_context=_keep_own)
 shared_scores.register_autograd(_shared_backward, setup_context=_keep_shared)
-
-
-def _is_native(queries: Tensor, rows: Tensor) -> bool:
-    return queries.dtype == rows.dtype == torch.float32 and queries.device.type == rows.device.type == "cpu"
 
 
 def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
