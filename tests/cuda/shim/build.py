@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +22,16 @@ _RUNTIME = sorted(_SHIM.glob("*.cpp"))
 _FLAGS = ["-g", "-O1", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
 # Shared arrays in templates would be one for all libraries of the process, and lie in the memory of the first.
 _FLAGS += ["-fno-gnu-unique"]
-#: That of the Makefile.
-COMPILER = os.environ.get("CXX") or shutil.which("g++") or "c++"
+
+
+def _gcc() -> str | None:
+    """Returns that of the Makefile, if it is of gcc: what clang calls to tell of accesses differs."""
+    named = os.environ.get("CXX", "")
+    return named if named and "clang" not in named else shutil.which("g++")
+
+
+#: None where there is no gcc.
+COMPILER = _gcc()
 
 
 #: What makes kernels tell of every access and of undefined behaviour; the shim's runtime is what they tell.
@@ -75,13 +84,15 @@ def _made(name: str, suffix: str, arguments: list[str], inputs: list[Path]) -> P
     product = _KEPT / f"{name}-{digest.hexdigest()[:24]}{suffix}"
     if not product.exists():
         product.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = product.with_name(f"{product.name}.{os.getpid()}")
+        unfinished = product.with_name(f"{product.name}.{os.getpid()}-{threading.get_ident()}")
         _compile([*arguments, "-o", str(unfinished)])
         unfinished.replace(product)
     return product
 
 
 def _compile(arguments: list[str]) -> None:
+    if COMPILER is None:
+        raise RuntimeError("kernels are compiled for the CPU by g++, and there is none; install g++")
     done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{COMPILER} {' '.join(arguments)}\n{done.stderr}")

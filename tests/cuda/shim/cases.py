@@ -17,8 +17,8 @@ from graphkit.engine.cuda.launcher import Extent
 FOLDER = "GRAPHKIT_SHIM_CASES"
 
 #: Most launches of a kernel, and of one extent, that are written: enough for every branch on shapes.
-_MOST_CASES = 30
-_MOST_OF_EXTENTS = 4
+_MOST_CASES = 12
+_MOST_OF_EXTENTS = 2
 
 #: Larger ones take long to replay, and show no more.
 _MOST_BYTES = 2**20

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shim.build import COMPILER, built_replay
@@ -25,22 +26,33 @@ def replayed(file: str, cases: Iterable[Path], *flags: str) -> subprocess.Comple
 
 def main(folder: Path, of_kernels: Path = Path(__file__).parents[3] / "cuda") -> int:
     """Replays the launches of every file of `cuda/`, each kernel's at least one; returns the exit status."""
-    for file in sorted(each.stem for each in of_kernels.glob("*.cu")):
-        cases = list((folder / file).glob("*.case"))
+    found = {each.stem: list((folder / each.stem).glob("*.case")) for each in sorted(of_kernels.glob("*.cu"))}
+    for file, cases in found.items():
         launched = {case.name.partition("-")[0] for case in cases}
         for kernel in sorted(_kernels_in(of_kernels / f"{file}.cu") - launched):
             print(f"no test has launched kernel {kernel} of cuda/{file}.cu; add one", file=sys.stderr)
             return 1
-        done = replayed(file, cases)
-        print(f"{file}: {done.stdout.strip() or done.stderr}", flush=True)
-        if done.returncode != 0:
-            return 1
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for file, done in zip(found, threads.map(replayed, found, found.values()), strict=True):
+            print(f"{file}: {done.stdout.strip() or done.stderr}", flush=True)
+            if done.returncode != 0:
+                return 1
     return 0
 
 
 def _kernels_in(source: Path) -> set[str]:
     """Returns the kernels that a file has, as its preprocessor sees them."""
-    command = [COMPILER, "-E", "-P", "-x", "c++", "-D__launch_bounds__(...)=", "-I", str(source.parent), str(source)]
+    command = [
+        str(COMPILER),
+        "-E",
+        "-P",
+        "-x",
+        "c++",
+        "-D__launch_bounds__(...)=",
+        "-I",
+        str(source.parent),
+        str(source),
+    ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return set(re.findall(r'extern\s+"C"\s+__global__\s+void\s+(\w+)', text))
 
