@@ -30,14 +30,14 @@ BENCH_STAMP := $(VENV)/.stamp-bench
 
 # Bindings lie directly in csrc/; everything in a room below it is free of Python.
 NATIVE_DEPENDENCIES := $(shell find graphkit/csrc -name '*.cpp' -o -name '*.hpp')
-CXX_FILES = $(shell find graphkit/csrc tests/native -name '*.cpp' -o -name '*.hpp')
+CXX_FILES = $(shell find graphkit/csrc cuda tests -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh')
 PLAIN_SOURCES := $(shell find graphkit/csrc -mindepth 2 -name '*.cpp')
 NATIVE_TESTS := $(wildcard tests/native/test_*.cpp)
 
 DEMO_RUN := runs/demo
 DEMO_QUERIES_RUN := runs/demo-queries
 
-.PHONY: help demo test test-all sanitize run-sanitized lint types build bench-env wheel-test format clean
+.PHONY: help demo test test-all sanitize run-sanitized cuda-check lint types build bench-env wheel-test format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,9 +58,10 @@ demo: build ## Train on the built-in graph, answer two one-hop and three multi-h
 
 test: build ## Run the tests (all but the installation test)
 	@echo "== Tests"
-	$(BIN)/python -m pytest tests --ignore=tests/install
+	$(BIN)/python -m pytest tests --ignore=tests/install $(TESTED_APART)
 
-test-all: test lint types sanitize wheel-test ## Run all that CI runs
+test-all: TESTED_APART = --ignore=tests/cuda
+test-all: test lint types sanitize cuda-check wheel-test ## Run all that CI runs
 
 # ------------------------------------------------------------------------------------------------------- set-up
 
@@ -153,6 +154,18 @@ $(SANITIZE_BINARIES): %: %.o $(SANITIZE_OBJECTS)
 
 -include $(SANITIZE_OBJECTS:.o=.d) $(SANITIZE_BINARIES:=.d)
 .SECONDARY:
+
+# Kernels are compiled by nvcc where it is, else by NVRTC; neither needs a GPU. Then tests run them on the CPU, and what
+# they launched is launched again under sanitizers.
+CUDA_CASES := build/cuda-cases
+
+cuda-check: build ## Compile the CUDA kernels for GPUs of the day, and run their tests on the CPU
+	@echo "== CUDA kernels"
+	@PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null || $(PIP) install "nvidia-cuda-nvrtc>=13,<14"
+	$(BIN)/python tests/cuda/compile_check.py
+	@rm -rf $(CUDA_CASES)
+	GRAPHKIT_SHIM_CASES=$(CURDIR)/$(CUDA_CASES) $(BIN)/python -m pytest tests/cuda
+	PYTHONPATH=tests/cuda $(BIN)/python -m shim.sanitized $(CUDA_CASES)
 
 # ------------------------------------------------------------------------------------------------------- tidying
 

@@ -144,7 +144,7 @@ def _cross_entropy_case(rounded: bool, sizes: Sizes, generator: torch.Generator)
     targets = torch.randint(0, sizes.classes, (sizes.targets,), generator=generator)
 
     def twin() -> tuple[Tensor, ...]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+        with torch.autocast(queries.device.type, torch.bfloat16, enabled=rounded):
             return (reference_cross_entropy(queries, rows, targets),)
 
     product = 2.0 * sizes.targets * sizes.classes * sizes.dim

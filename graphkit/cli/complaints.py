@@ -26,6 +26,7 @@ class RunConfig:
     model: Any = None
     loss: Any = None
     optimizer: Any = None
+    engine: Any = None
     trainer: Any = None
     seed: int = 0
     run_dir: str | None = None

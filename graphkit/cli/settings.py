@@ -14,14 +14,15 @@ from graphkit.errors import GraphkitError, did_you_mean
 
 Config = dict[str, Any]
 
-#: What a resumed run may change: how long it goes on, with how many threads, and where its graph lies now. Another
-#: number of threads may change the last bits of sums.
+#: What a resumed run may change: how long it goes on, where it computes and with how many threads, and where its graph
+#: lies now. Another number of threads, or a GPU, may change the last bits of sums.
 RESUME_KEYS = (
     "trainer.max_steps",
     "trainer.max_epochs",
     "trainer.patience",
     "trainer.keep",
     "trainer.threads",
+    "engine",
     "graph.path",
     "allow_targets",
 )
@@ -56,10 +57,13 @@ def override(config: Config, words: Sequence[str], *, allowed: Sequence[str]) ->
         key, separator, value = word.partition("=")
         if not separator:
             raise GraphkitError(f"{word!r} is no setting; write key=value")
-        if key not in allowed:
+        if key not in allowed and not ("engine" in allowed and _is_engine_setting(changed, key)):
             raise GraphkitError(
                 f"{key!r} cannot be set here{did_you_mean(key, allowed)}; settings: {', '.join(allowed)}"
             )
+        if key == "engine":
+            changed["engine"] = _choice("engine", value)
+            continue
         *path, last = key.split(".")
         part = changed
         for name in path:
@@ -69,6 +73,24 @@ def override(config: Config, words: Sequence[str], *, allowed: Sequence[str]) ->
         except yaml.YAMLError:
             raise GraphkitError(f"{key} is {value!r}, which is no value; write it as in YAML") from None
     return changed
+
+
+def _choice(group: str, name: str) -> Config:
+    """Returns the settings that a choice of a group stands for.
+
+    Raises:
+        GraphkitError: there is no such choice.
+    """
+    names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    if name not in names:
+        raise GraphkitError(f"there is no {group} {name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}")
+    settings: Config = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    return settings
+
+
+def _is_engine_setting(config: Config, key: str) -> bool:
+    group, _, name = key.partition(".")
+    return group == "engine" and name in config.get("engine", {}) and name != "_target_"
 
 
 def flat_keys(config: Config, prefix: str = "") -> Iterator[str]:

@@ -11,12 +11,20 @@ from graphkit import _native
 _LEAST_BYTES = 2**20
 
 
-def empty(*shape: int) -> Tensor:
-    """Returns an uninitialised float32 tensor on the CPU.
+def on_host(tensor: Tensor) -> bool:
+    """Tells whether native code may read the memory of a tensor: that of a device, real or simulated, it may not."""
+    return tensor.device.type == "cpu" and type(tensor) in (Tensor, torch.nn.Parameter)
+
+
+def empty(*shape: int, device: torch.device | None = None) -> Tensor:
+    """Returns an uninitialised float32 tensor, on the CPU unless another device is given.
 
     Memory of large ones comes from a pool of huge pages, which takes it back when the tensor is gone, and keeps up to
     1 GiB. From the system it would come page by page, zeroed, at several times the cost of writing to it.
+    Other devices have allocators of their own.
     """
+    if device is not None and device.type != "cpu":
+        return torch.empty(shape, dtype=torch.float32, device=device)
     size = 1
     for length in shape:
         size *= length

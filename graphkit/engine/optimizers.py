@@ -103,7 +103,7 @@ class Adagrad(RowOptimizer):
         adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps, fused=True)
+        return _dense_adagrad(parameters, self._dense_lr(share), self.eps)
 
 
 class RowAdagrad(RowOptimizer):
@@ -122,7 +122,7 @@ class RowAdagrad(RowOptimizer):
         row_adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adagrad(parameters, lr=self._dense_lr(share), eps=self.eps, fused=True)
+        return _dense_adagrad(parameters, self._dense_lr(share), self.eps)
 
 
 class Adam(RowOptimizer):
@@ -155,9 +155,19 @@ class Adam(RowOptimizer):
         adam_(weight, mean, square, steps, ids, gradient, self.lr, self.beta1, self.beta2, self.eps)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.Adam(
-            parameters, lr=self._dense_lr(share), betas=(self.beta1, self.beta2), eps=self.eps, fused=True
-        )
+        kept = list(parameters)
+        betas = (self.beta1, self.beta2)
+        return torch.optim.Adam(kept, lr=self._dense_lr(share), betas=betas, eps=self.eps, fused=_fused(kept))
+
+
+def _dense_adagrad(parameters: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Adagrad:
+    kept = list(parameters)
+    return torch.optim.Adagrad(kept, lr=lr, eps=eps, fused=_fused(kept))
+
+
+def _fused(parameters: list[Tensor]) -> bool | None:
+    """Returns whether torch's one pass over all parameters is asked for; elsewhere than on the CPU, torch chooses."""
+    return True if all(parameter.device.type == "cpu" for parameter in parameters) else None
 
 
 def _zeros(weight: Tensor) -> Tensor:

@@ -38,6 +38,51 @@ class GatheredBatch:
         return self.batch.number
 
 
+@dataclass(frozen=True)
+class ResolvedBatch:
+    """A batch whose entities were resolved, before any row was gathered."""
+
+    batch: QueryBatch
+    #: int64[U], ascending and distinct
+    ids: Tensor
+    #: as in `GatheredBatch`
+    anchors: tuple[Tensor, ...]
+    positives: Tensor
+    negatives: Tensor | None
+    #: bool[U], whether the batch before it names the entity too
+    named: Tensor
+
+
+class BatchResolver:
+    """Resolves batches one after the other.
+
+    Args:
+        num_ids: N; entities are 0 to N-1.
+    """
+
+    def __init__(self, num_ids: int) -> None:
+        # Of the batch before and of the present one, in turn.
+        self._resolvers = (IdResolver(num_ids), IdResolver(num_ids))
+        self._turn = 0
+        self._first = True
+
+    def resolve(self, batch: QueryBatch) -> ResolvedBatch:
+        """Returns where the entities of a batch stand among those that it names, and which the batch before named.
+
+        Raises:
+            GraphkitError: an entity is out of range. This is where ids are checked, once.
+        """
+        before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
+        self._turn = 1 - self._turn
+        segments, drawn = [segment.anchors for segment in batch.segments], batch.negatives
+        ids = resolver.resolve([*segments, batch.positives, *([] if drawn is None else [drawn])])
+        anchors, positives = tuple(map(resolver.locate, segments)), resolver.locate(batch.positives)
+        negatives = None if drawn is None else resolver.locate(drawn)
+        named = torch.zeros(len(ids), dtype=torch.bool) if self._first else before.contains(ids)
+        self._first = False
+        return ResolvedBatch(batch, ids, anchors, positives, negatives, named)
+
+
 class RowPrefetcher:
     """Iterates over batches with their rows, one batch ahead on a thread of its own.
 
@@ -56,11 +101,9 @@ class RowPrefetcher:
         self._batches = batches
         self._table = table
         self._all_rows = all_rows
-        # Of the present batch and of the next, in turn.
-        self._resolvers = (IdResolver(len(table)), IdResolver(len(table)))
+        self._resolver = BatchResolver(len(table))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphkit-prefetch")
-        self._turn = 0
-        self._next: Future[tuple[GatheredBatch, Tensor | None]] = self._thread.submit(self._gather, first=True)
+        self._next: Future[tuple[GatheredBatch, Tensor | None]] = self._thread.submit(self._gather)
 
     def __iter__(self) -> Iterator[GatheredBatch]:
         return self
@@ -81,7 +124,7 @@ class RowPrefetcher:
         """Waits for the gather under way and stops the thread."""
         self._thread.shutdown(wait=True)
 
-    def _gather(self, *, first: bool = False) -> tuple[GatheredBatch, Tensor | None]:
+    def _gather(self) -> tuple[GatheredBatch, Tensor | None]:
         """Returns the next batch, and the places of the rows that it still lacks."""
         with span("sample"):
             batch = next(self._batches)
@@ -89,16 +132,10 @@ class RowPrefetcher:
             anchors = tuple(segment.anchors for segment in batch.segments)
             rows = self._table.weight  # those of the moment of delivery take their place
             return GatheredBatch(batch, None, rows, anchors, batch.positives, batch.negatives), None
-        before, resolver = self._resolvers[self._turn], self._resolvers[1 - self._turn]
-        self._turn = 1 - self._turn
         with span("resolve"):
-            segments, drawn = [segment.anchors for segment in batch.segments], batch.negatives
-            ids = resolver.resolve([*segments, batch.positives, *([] if drawn is None else [drawn])])
-            anchors, positives = tuple(map(resolver.locate, segments)), resolver.locate(batch.positives)
-            negatives = None if drawn is None else resolver.locate(drawn)
-            named = torch.zeros(len(ids), dtype=torch.bool) if first else before.contains(ids)
-            missing, ahead = (mask.nonzero().squeeze(1) for mask in (named, ~named))
+            found = self._resolver.resolve(batch)
+            missing, ahead = (mask.nonzero().squeeze(1) for mask in (found.named, ~found.named))
         with span("gather"):
-            rows = self._table.empty_rows(len(ids))
-            self._table.gather_into(ids[ahead], ahead, rows)
-        return GatheredBatch(batch, ids, rows, anchors, positives, negatives), missing
+            rows = self._table.empty_rows(len(found.ids))
+            self._table.gather_into(found.ids[ahead], ahead, rows)
+        return GatheredBatch(batch, found.ids, rows, found.anchors, found.positives, found.negatives), missing

@@ -50,7 +50,7 @@ class EmbeddingTable:
         Raises:
             GraphkitError: shapes or dtypes do not go together, or an id or a place is no row; nothing was written.
         """
-        self._require_gather(ids, places, rows)
+        require_gather(self.weight, ids, places, rows)
         if self.weight.dtype == torch.float32 and self.weight.is_contiguous() and rows.is_contiguous():
             places = None if places is None else places.contiguous()
             _native.gather_rows(self.weight, ids.contiguous(), places, rows, torch.get_num_threads())
@@ -68,27 +68,6 @@ class EmbeddingTable:
         """Returns float32[stop - start, D]: rows `start` to `stop`, to be read, perhaps without a copy."""
         return _reals(self.weight[start:stop])
 
-    def _require_gather(self, ids: Tensor, places: Tensor | None, rows: Tensor) -> None:
-        """Makes sure that what `gather_into` was given goes together: the native copy would leave the arrays."""
-        width = self.weight.shape[1]
-        if rows.dim() != 2 or rows.shape[1] != width or rows.dtype != torch.float32:
-            raise GraphkitError(
-                f"rows are {rows.dtype} of shape {tuple(rows.shape)} for a table of width {width}; give float32 of "
-                f"shape (U, {width})"
-            )
-        if ids.dim() != 1 or ids.dtype != torch.int64:
-            raise GraphkitError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,)")
-        if places is not None and (places.shape != ids.shape or places.dtype != torch.int64):
-            raise GraphkitError(
-                f"places are {places.dtype} of shape {tuple(places.shape)} for {len(ids)} ids; give int64 of shape "
-                f"({len(ids)},), or None"
-            )
-        if places is None and len(ids) > len(rows):
-            raise GraphkitError(f"{len(ids)} ids are to be gathered into {len(rows)} rows; give a row for each id")
-        _require_rows("id", ids, "rows of the table", len(self))
-        if places is not None:
-            _require_rows("place", places, "rows to be written", len(rows))
-
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the optimiser's state; the rows are `weight`."""
         return dict(self.state)
@@ -105,8 +84,44 @@ class EmbeddingTable:
             self.state[name].copy_(values)
 
 
-def _require_rows(name: str, ids: Tensor, where: str, size: int) -> None:
-    wrong = _native.first_bad_id(ids.contiguous(), size)
+def require_gather(table: Tensor, ids: Tensor, places: Tensor | None, rows: Tensor, *, values: bool = True) -> None:
+    """Makes sure that what rows are gathered by goes together: a copy would leave the arrays.
+
+    Args:
+        table: [N, D].
+        ids: as `EmbeddingTable.gather_into` takes them, as are places and rows.
+        places: see there.
+        rows: see there.
+        values: whether ids and places are looked at, for which the host waits for a GPU.
+
+    Raises:
+        GraphkitError: as there.
+    """
+    width = table.shape[1]
+    if rows.dim() != 2 or rows.shape[1] != width or rows.dtype != torch.float32:
+        raise GraphkitError(
+            f"rows are {rows.dtype} of shape {tuple(rows.shape)} for a table of width {width}; give float32 of "
+            f"shape (U, {width})"
+        )
+    if ids.dim() != 1 or ids.dtype != torch.int64:
+        raise GraphkitError(f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,)")
+    if places is not None and (places.shape != ids.shape or places.dtype != torch.int64):
+        raise GraphkitError(
+            f"places are {places.dtype} of shape {tuple(places.shape)} for {len(ids)} ids; give int64 of shape "
+            f"({len(ids)},), or None"
+        )
+    if places is None and len(ids) > len(rows):
+        raise GraphkitError(f"{len(ids)} ids are to be gathered into {len(rows)} rows; give a row for each id")
+    if not values:
+        return
+    require_rows("id", ids, "rows of the table", len(table))
+    if places is not None:
+        require_rows("place", places, "rows to be written", len(rows))
+
+
+def require_rows(name: str, ids: Tensor, where: str, size: int) -> None:
+    """Makes sure that int64 ids, in the words that an error is to have, are from 0 to size - 1."""
+    wrong = _native.first_bad_id(ids.cpu().contiguous(), size)
     if wrong >= 0:
         raise GraphkitError(
             f"{name} {ids[wrong]}, number {wrong}, is none of the {size} {where}, and nothing was written; give "

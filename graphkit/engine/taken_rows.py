@@ -43,7 +43,8 @@ class TakenRows:
         """Returns float32[U, D]: what was accumulated, that of all rows first, added up in the order of its coming."""
         whole = [part for places, part in self._found if places is None]
         placed = [(places, part.reshape(len(places), -1)) for places, part in self._found if places is not None]
-        native = self._rows.dtype == torch.float32
+        single = self._rows.dtype == torch.float32
+        native = single and buffers.on_host(self._rows)
         if whole:
             total = whole[0]
             if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for part in whole[1:]):
@@ -60,11 +61,27 @@ class TakenRows:
                 bool(whole),
                 torch.get_num_threads(),
             )
-        else:
-            for places, part in placed:
+        for places, part in [] if native else placed:
+            if single:
+                add_rows_(total, places, part.contiguous())
+            else:
                 total.index_add_(0, places, part)
         self._found.clear()
         return total
+
+
+@torch.library.custom_op("graphkit::add_rows_", mutates_args=("total",))
+def add_rows_(total: Tensor, places: Tensor, rows: Tensor) -> None:
+    """Adds float32[P, D] to the rows of `total` at int64[P] places, one after the other."""
+    if total.device.type == "cpu":
+        _native.sum_rows(total, [places], [rows], True, torch.get_num_threads())
+    else:
+        total.index_add_(0, places, rows)
+
+
+@add_rows_.register_fake
+def _(total: Tensor, places: Tensor, rows: Tensor) -> None:
+    pass
 
 
 def _tap(root: Tensor, rows: Tensor, places: Tensor | None, found: list[tuple[Tensor | None, Tensor]]) -> Tensor:

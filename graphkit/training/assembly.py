@@ -6,12 +6,13 @@ they are keywords of.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
-from graphkit.engine import EmbeddingTable, RowOptimizer
+from graphkit.engine import CPU, EmbeddingTable, Engine, RowOptimizer
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
 from graphkit.losses import Loss
@@ -90,8 +91,9 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
         The configuration with open settings filled in, the task, and the schedule to train it by.
 
     Raises:
-        GraphkitError: a setting is unknown or out of range.
+        GraphkitError: a setting is unknown or out of range, or the engine finds no device.
     """
+    engine = _engine(config)
     model = _build_model(config, graph)
     loss = build(config, "loss", Loss)  # type: ignore[type-abstract]  # a subclass is made
     _check_plans(config)
@@ -104,7 +106,7 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
         ahead=config["sampler"]["ahead"],
     )
     optimizer = build(config, "optimizer", RowOptimizer)  # type: ignore[type-abstract]
-    parts = {"model": model, "sampler": sampler, "loss": loss, "optimizer": optimizer}
+    parts = {"model": model, "sampler": sampler, "loss": loss, "optimizer": optimizer, **engine}
     task = build(config, "task", Task, graph=graph, seed=config["seed"], **parts)  # type: ignore[type-abstract]
     return config, task, Schedule(**{key: value for key, value in config["trainer"].items() if key != "max_epochs"})
 
@@ -133,6 +135,22 @@ def resume(run: Run, config: Config) -> Trainer:
 
 def _build_model(config: Config, graph: KnowledgeGraph) -> Model:
     return build(config, "model", Model, num_relations=graph.num_relations)  # type: ignore[type-abstract]
+
+
+def _engine(config: Config) -> dict[str, Engine]:
+    """Returns the engine, as a keyword for the task, if it is not the one that tasks have by themselves.
+
+    Runs from before there were engines have none in their configuration.
+    """
+    if "engine" not in config:
+        return {}
+    engine = build(config, "engine", Engine)  # type: ignore[type-abstract]
+    if isinstance(engine, CPU):
+        return {}
+    if "engine" not in inspect.signature(find_target(config, "task", Task)).parameters:
+        name = config["task"]["_target_"]
+        raise GraphkitError(f"the task {name} takes no engine, and computes on the CPU; choose engine=cpu")
+    return {"engine": engine}
 
 
 def _default_structures(config: Config, model: Model) -> str:

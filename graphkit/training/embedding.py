@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.engine import Adagrad, EmbeddingTable, GatheredBatch, RowOptimizer, RowPrefetcher, TakenRows
+from graphkit.engine import CPU, Adagrad, EmbeddingTable, Engine, GatheredBatch, RowOptimizer, TakenRows
+from graphkit.engine.engine import Feed
 from graphkit.engine.kernels import log_softmax
 from graphkit.engine.memory import keep_freed
 from graphkit.engine.timeline import span
@@ -59,6 +61,8 @@ class EmbeddingTask(ABC):
             plain product, such as GQE's distances.
         layer_precision: of the products in the model's linear layers, in training: "fp32", or "bf16" (factors and
             results are rounded, sums are accumulated in fp32).
+        engine: where steps are computed, by default on the CPU. With a device, `model` and `table` are brought up to
+            date when the task is saved, evaluated or closed.
 
     Raises:
         GraphkitError: an option is out of range, loss and sampler do not go together, or the model cannot embed a
@@ -79,6 +83,7 @@ class EmbeddingTask(ABC):
         weighting: Weighting = "none",
         precision: Precision = "fp32",
         layer_precision: Precision = "fp32",
+        engine: Engine | None = None,
     ) -> None:
         n3 = model.default_n3 if n3 is None else n3
         if not n3 >= 0:
@@ -109,25 +114,31 @@ class EmbeddingTask(ABC):
             model.initialize(generator)
             table = EmbeddingTable(model.initial_rows(graph.num_entities, generator), optimizer)
         self.graph, self.model, self.table, self.sampler, self.loss = graph, model, table, sampler, loss
-        self.dense = optimizer.dense(model.parameters(), share=model.dense_lr_share)
+        self.engine = engine or CPU()
+        #: the model that steps are computed with; on the CPU it is `model` itself
+        self._placed = cast(Model, self.engine.place(model))
+        with self.engine.computing():
+            self.dense = optimizer.dense(self._placed.parameters(), share=model.dense_lr_share)
         self.n3 = n3
         self.weighting = weighting
         self.precision = precision
         self.layer_precision = layer_precision
         self._trained = 0
-        self._feed: RowPrefetcher | None = None
+        self._feed: Feed | None = None
 
     def batches(self) -> Iterator[GatheredBatch]:
         """Returns batches with their rows, from the batch after the last trained one."""
         keep_freed()
         self.sampler.load_state_dict({"position": self._trained})
-        self._feed = RowPrefetcher(self.sampler, self.table, all_rows=self.full)
+        self._feed = self.engine.feed(self.sampler, self.table, all_rows=self.full, degrees=self._degrees)
         return self._feed
 
     def step(self, batch: GatheredBatch) -> dict[str, float]:
         """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
         with span("compute"):
-            loss, gradient = self._backward(batch)
+            with self.engine.computing():
+                losses, gradient = self._backward(batch)
+            loss, gradient = self.engine.collect(batch, losses, gradient)
         if math.isfinite(loss):  # else nothing is updated, and the trainer stops
             with span("update"):
                 self._update(batch, gradient)
@@ -137,10 +148,11 @@ class EmbeddingTask(ABC):
 
     def _update(self, batch: GatheredBatch, gradient: Tensor) -> None:
         try:
-            self.table.update(batch.ids, gradient)
+            self.engine.update(self.table, batch, gradient)
         except GraphkitError as error:
             raise GraphkitError(f"batch {batch.number} (seed {self.sampler.options.seed}): {error}") from error
-        self.dense.step()
+        with self.engine.computing():
+            self.dense.step()
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -152,7 +164,8 @@ class EmbeddingTask(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns weights, optimiser state and the position in the stream."""
-        dense = self.dense.state_dict()["state"]
+        self.engine.write_back()
+        dense = self.engine.to_host(self.dense.state_dict()["state"])
         return {
             "weights": {"entities": self.table.weight, "model": dict(self.model.state_dict())},
             "optimizer": {"entities": self.table.state_dict(), "model": {str(key): dense[key] for key in dense}},
@@ -163,7 +176,8 @@ class EmbeddingTask(ABC):
         """Restores what `state_dict` returned."""
         self.table.load_state_dict(state["weights"]["entities"], state["optimizer"]["entities"])
         self.model.load_state_dict(state["weights"]["model"])
-        dense = {int(key): value for key, value in state["optimizer"]["model"].items()}
+        self.engine.reload()
+        dense = {int(key): self.engine.to_device(value) for key, value in state["optimizer"]["model"].items()}
         self.dense.load_state_dict({**self.dense.state_dict(), "state": dense})
         self._trained = state["sampler"]["position"]
 
@@ -171,76 +185,81 @@ class EmbeddingTask(ABC):
         """Stops the prefetcher and the sampler's threads."""
         if self._feed is not None:
             self._feed.close()
+        self.engine.close()
         self.sampler.close()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Puts the model into evaluation mode while the block runs."""
+        self.engine.write_back()
         self.model.eval()
         try:
             yield
         finally:
             self.model.train()
 
-    def _backward(self, batch: GatheredBatch) -> tuple[float, Tensor]:
-        """Adds the gradients to the model's parameters; returns the loss and the gradient [U, D] of the rows."""
-        plain = type(self.model).encode is Model.encode
+    def _degrees(self) -> Tensor:
+        return torch.from_numpy(self.graph.degree(np.arange(self.graph.num_entities)))
+
+    def _backward(self, batch: GatheredBatch) -> tuple[list[Tensor], Tensor]:
+        """Adds the gradients to the model's parameters; returns the parts of the loss and the gradient of the rows."""
+        plain = type(self._placed).encode is Model.encode
         rows = batch.rows.detach().requires_grad_(not plain)
-        encoded = self.model.encode(rows)
+        encoded = self._placed.encode(rows)
         entities = TakenRows(encoded.detach())
         anchors = [entities.take(places) for places in batch.anchors]
         asked = [
             Asked(segment.structure, found, segment.relations)
             for segment, found in zip(batch.batch.segments, anchors, strict=True)
         ]
-        with _rounding(self.layer_precision):
-            queries = self.model.embed_all(asked)
+        with _rounding(self.layer_precision, rows.device):
+            queries = self._placed.embed_all(asked)
         compared = self._compared(batch, entities)
         if self.n3 > 0:
             torch.autograd.backward(self._penalty(batch, entities, anchors))
-        total = self._backward_scores(batch.batch, queries, compared)
+        losses = self._backward_scores(batch.batch, queries, compared)
         gradient = entities.gradient()
         if not plain:
             torch.autograd.backward(encoded, gradient)
             assert rows.grad is not None  # encoded depends on it
             gradient = rows.grad
-        return total, gradient
+        return losses, gradient
 
-    def _backward_scores(self, batch: QueryBatch, queries: Embedded, compared: _Compared) -> float:
-        """Adds the gradients of the loss; returns the loss."""
+    def _backward_scores(self, batch: QueryBatch, queries: Embedded, compared: _Compared) -> list[Tensor]:
+        """Adds the gradients of the loss; returns what adds up to the loss."""
         weights = self._weights(batch)
-        if not self.full or self.model.dot_product:  # of dot products, the loss takes chunks of entities by itself
+        if not self.full or self._placed.dot_product:  # of dot products, the loss takes chunks of entities by itself
             loss = (weights * self._score(batch, queries, compared.candidates, compared, slice(0, batch.size))).sum()
             torch.autograd.backward(loss)
-            return loss.item()
+            return [loss]
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
         # never held for the whole batch.
         vectors, *candidates = (x.detach().requires_grad_() for x in (queries.vectors, *compared.candidates))
         leaves = Embedded(vectors, queries.owners, queries.size)
         step = max(1, log_softmax.LOGITS_AT_ONCE // len(candidates[0]))
-        total = 0.0
+        parts = []
         for start in range(0, batch.size, step):
             lanes = slice(start, min(start + step, batch.size))
             loss = (weights[lanes] * self._score(batch, leaves, candidates, compared, lanes)).sum()
             torch.autograd.backward(loss)
-            total += loss.item()
+            parts.append(loss.detach())
         torch.autograd.backward([queries.vectors, *compared.candidates], [x.grad for x in (vectors, *candidates)])
-        return total
+        return parts
 
     def _penalty(self, batch: GatheredBatch, entities: TakenRows, anchors: list[Tensor]) -> Tensor:
         """Returns the N3 penalty of anchors, relations and answers."""
         relations = torch.cat([segment.relations.flatten() for segment in batch.batch.segments])
-        parts = [*anchors, self.model.relation_parameters(relations), entities.take(batch.positives)]
-        cubes = torch.stack([self.model.squared_moduli(part).pow(1.5).sum() for part in parts])
+        parts = [*anchors, self._placed.relation_parameters(relations), entities.take(batch.positives)]
+        cubes = torch.stack([self._placed.squared_moduli(part).pow(1.5).sum() for part in parts])
         return self.n3 / batch.batch.size * cubes.sum()
 
     def _compared(self, batch: GatheredBatch, entities: TakenRows) -> _Compared:
         """Returns what queries are compared with."""
         if not batch.batch.shared:  # all entities, or own negatives, which are most of the rows
-            return _Compared((self.model.candidates(entities.all()),), batch.positives, batch.negatives)
+            return _Compared((self._placed.candidates(entities.all()),), batch.positives, batch.negatives)
         assert batch.negatives is not None  # they are shared
-        taken = (self.model.candidates(entities.take(places)) for places in (batch.positives, batch.negatives))
-        return _Compared(tuple(taken), torch.arange(batch.batch.size), None)
+        taken = (self._placed.candidates(entities.take(places)) for places in (batch.positives, batch.negatives))
+        return _Compared(tuple(taken), torch.arange(batch.batch.size, device=batch.rows.device), None)
 
     def _score(
         self, batch: QueryBatch, queries: Embedded, candidates: Sequence[Tensor], compared: _Compared, lanes: slice
@@ -248,22 +267,22 @@ class EmbeddingTask(ABC):
         """Returns float[n]: the losses of some lanes, with candidates in place of those of `compared`."""
         queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
         if self.full:
-            if self.model.dot_product:  # of one vector a query: losses over all entities are of single hops
+            if self._placed.dot_product:  # of one vector a query: losses over all entities are of single hops
                 return self.loss.all_products(
                     queries.vectors, candidates[0], positives.squeeze(1), rounded=self.precision == "bf16"
                 )
-            with _rounding(self.precision):
-                logits = self.model.logits(queries, candidates[0])
+            with _rounding(self.precision, queries.vectors.device):
+                logits = self._placed.logits(queries, candidates[0])
             return self.loss.all_entities(logits.float(), positives.squeeze(1))
         if compared.negatives is not None:
             # Together, so that each row is read, and gets its gradient, once.
-            own = self.model.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
+            own = self._placed.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
             positive, negative = own[:, 0], own[:, 1:]
         else:
             # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-            positive = self.model.logits(queries, candidates[0], positives).squeeze(1)
-            with _rounding(self.precision):
-                negative = self.model.logits(queries, candidates[1])
+            positive = self._placed.logits(queries, candidates[0], positives).squeeze(1)
+            with _rounding(self.precision, queries.vectors.device):
+                negative = self._placed.logits(queries, candidates[1])
         assert batch.mask is not None  # it comes with the negatives
         population = (len(self.table) - batch.answer_counts[lanes]).float()
         return self.loss.sampled(positive, negative.float(), batch.mask[lanes], population)
@@ -271,11 +290,11 @@ class EmbeddingTask(ABC):
     def _weights(self, batch: QueryBatch) -> Tensor:
         """Returns float[B] weights of the queries that sum to 1."""
         if self.weighting == "none":
-            return torch.full((batch.size,), 1 / batch.size)
+            return torch.full((batch.size,), 1 / batch.size, device=batch.positives.device)
         weights = (4 + batch.answer_counts).float().rsqrt()
         return weights / weights.sum()
 
 
-def _rounding(precision: Precision) -> torch.autocast:
+def _rounding(precision: Precision, device: torch.device) -> torch.autocast:
     """Within it, factors and results of matrix products are rounded as `precision` says."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

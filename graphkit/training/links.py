@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphkit.engine import EmbeddingTable, RowOptimizer
+from graphkit.engine import EmbeddingTable, Engine, RowOptimizer
 from graphkit.evaluation import LinkMetrics, evaluate_links
 from graphkit.graph import KnowledgeGraph, Split
 from graphkit.losses import Loss
@@ -17,8 +17,8 @@ class LinkTask(EmbeddingTask):
     """Trains a model on the training edges of a graph and ranks its held-out triples.
 
     Args:
-        graph, model, table, sampler, loss, optimizer, seed, n3, weighting, precision, layer_precision: see
-            `EmbeddingTask`.
+        graph, model, table, sampler, loss, optimizer, seed, n3, weighting, precision, layer_precision,
+            engine: see `EmbeddingTask`.
         validation_triples: rank at most so many validation triples, a fixed random choice; None = all.
 
     Raises:
@@ -39,6 +39,7 @@ class LinkTask(EmbeddingTask):
         weighting: Weighting = "none",
         precision: Precision = "fp32",
         layer_precision: Precision = "fp32",
+        engine: Engine | None = None,
         validation_triples: int | None = 1000,
     ) -> None:
         super().__init__(
@@ -53,6 +54,7 @@ class LinkTask(EmbeddingTask):
             weighting=weighting,
             precision=precision,
             layer_precision=layer_precision,
+            engine=engine,
         )
         self.validation_triples = validation_triples
 

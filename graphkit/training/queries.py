@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from graphkit.data import QuerySet, load_queries
-from graphkit.engine import EmbeddingTable, RowOptimizer
+from graphkit.engine import EmbeddingTable, Engine, RowOptimizer
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import evaluate_queries
 from graphkit.graph import SPLITS, KnowledgeGraph, Split
@@ -110,7 +110,7 @@ class QueryTask(EmbeddingTask):
     """Trains a model on queries of several structures and ranks the hard answers of held-out queries.
 
     Args:
-        graph, model, table, loss, optimizer, seed, n3, precision, layer_precision: see `EmbeddingTask`.
+        graph, model, table, loss, optimizer, seed, n3, precision, layer_precision, engine: see `EmbeddingTask`.
         sampler: as there; by default queries of `default_structures` with shared negatives.
         weighting: as there; by default queries weigh by their number of answers.
         queries: name of a published query set (`graphkit.data.QUERY_SETS`) on the same graph; by default, and for a
@@ -135,6 +135,7 @@ class QueryTask(EmbeddingTask):
         weighting: Weighting = "answers",
         precision: Precision = "fp32",
         layer_precision: Precision = "fp32",
+        engine: Engine | None = None,
         queries: str | None = None,
         validation_queries: int | None = 200,
     ) -> None:
@@ -159,6 +160,7 @@ class QueryTask(EmbeddingTask):
             weighting=weighting,
             precision=precision,
             layer_precision=layer_precision,
+            engine=engine,
         )
         self.published = None if queries is None else load_published(queries, graph)
         self.validation_queries = validation_queries

@@ -417,10 +417,13 @@ def test_list_says_which_sets_are_here(cli: Cli, tmp_path: Path, monkeypatch: py
 
 def test_doctor_reports_as_json(cli: Cli) -> None:
     found = json.loads(cli("doctor", "--json").out)
-    assert set(found) == {"system", "packages", "extras", "devices", "data", "configuration"}
+    assert set(found) == {"system", "packages", "extras", "devices", "operations", "data", "configuration"}
     assert found["packages"]["torch"] == torch.__version__
     assert Path(found["configuration"]["folder"], "train.yaml").is_file()
     assert Path(found["system"]["native core"]).is_file()
+    assert len(found["operations"]) == 17
+    for used in found["operations"].values():
+        assert used.startswith("CPU: native (") and used.endswith("; GPU: none, since torch finds no GPU")
 
 
 def test_doctor_table_shows_how_to_install_an_extra(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

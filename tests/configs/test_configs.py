@@ -28,7 +28,7 @@ FILES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder(
 #: Keywords that are objects, or that the root of a configuration gives.
 GIVEN = {
     "model": {"num_relations"},
-    "task": {"graph", "model", "table", "sampler", "loss", "optimizer", "seed"},
+    "task": {"graph", "model", "table", "sampler", "loss", "optimizer", "seed", "engine"},
     "graph": {"root"},
 }
 #: What names a graph has no default.
@@ -55,7 +55,7 @@ def choices(group: str) -> list[str]:
 
 
 def test_groups_and_experiments_that_others_rely_on() -> None:
-    assert {"task", "graph", "sampler", "model", "loss", "optimizer", "trainer", "experiment"} <= set(GROUPS)
+    assert {"task", "graph", "sampler", "model", "loss", "optimizer", "engine", "trainer", "experiment"} <= set(GROUPS)
     assert {group for group, _ in FILES} == set(GROUPS)
     assert {"demo", "kinships_complex", "umls_complex"} <= set(choices("experiment"))
 
@@ -65,7 +65,7 @@ def test_choice_composes(group: str, name: str) -> None:
     path = ["graph.path=somewhere"] if (group, name) == ("graph", "store") else []
     config = composed(f"{group}={name}", *path)
     assert set(config) == set(RunConfig.__dataclass_fields__)
-    for part in ("task", "graph", "model", "loss", "optimizer"):
+    for part in ("task", "graph", "model", "loss", "optimizer", "engine"):
         assert "_target_" in config[part]
 
 

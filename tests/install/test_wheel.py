@@ -69,11 +69,12 @@ def test_wheel_carries_configurations_and_kernels_but_no_sources_of_the_extensio
         expected = {
             f"graphkit/{path.relative_to(CHECKOUT).as_posix()}"
             for path in (CHECKOUT / top).rglob("*")
-            if path.suffix in {".yaml", ".cu", ".md"}
+            if path.suffix in {".yaml", ".cu", ".cuh", ".md"}
         }
         assert expected, f"the checkout has nothing under {top}/"
         assert expected <= names
     assert "graphkit/cuda/README.md" in names
+    assert len([name for name in names if name.startswith("graphkit/cuda/") and name.endswith(".cu")]) >= 8
     assert "graphkit/py.typed" in names
     assert any(name.startswith("graphkit/_native.") and name.endswith(".so") for name in names)
     assert not [name for name in names if name.endswith((".cpp", ".hpp", ".pyc"))]
@@ -86,6 +87,9 @@ def test_installed_package_finds_its_own_folders(installed, outside):
         "root = pathlib.Path(graphkit.__file__).parent\n"
         "assert any((root / 'conf').rglob('*.yaml')), root\n"
         "assert (root / 'cuda' / 'README.md').is_file(), root\n"
+        "from graphkit.engine.cuda.sources import cuda_folder, read_source\n"
+        "assert cuda_folder() == root / 'cuda'\n"
+        "assert read_source('pair_scores').headers\n"
         "print(root)\n"
     )
     root = Path(run(installed / "python", "-c", program, **outside).strip())
@@ -93,8 +97,9 @@ def test_installed_package_finds_its_own_folders(installed, outside):
     assert installed.parent in root.parents
 
 
-def test_installed_command_trains(installed, outside):
+@pytest.mark.parametrize("engine", ["cpu", "simulated"])
+def test_installed_command_trains(installed, outside, engine):
     out = outside["cwd"] / "out"
-    overrides = ("experiment=demo", f"run_dir={out}", "trainer.max_steps=2")
+    overrides = ("experiment=demo", f"run_dir={out}", "trainer.max_steps=2", f"engine={engine}")
     run(installed / "graphkit", "train", *overrides, **outside)
     assert (out / "metrics.json").is_file()

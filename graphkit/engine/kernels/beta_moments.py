@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 
@@ -33,7 +34,7 @@ def beta_moments(parameters: Tensor) -> tuple[Tensor, Tensor]:
         raise GraphkitError(
             f"parameters of Betas have shape {tuple(parameters.shape)}; give [U, 2B], all a of a row, then all b"
         )
-    if parameters.dtype != torch.float32 or parameters.device.type != "cpu":
+    if not is_native(parameters):
         return reference(parameters)
     found: tuple[Tensor, Tensor] = moments(parameters.contiguous())
     return found

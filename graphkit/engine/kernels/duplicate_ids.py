@@ -7,6 +7,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 #: Ids that are grouped natively: those that a store can have.
@@ -32,6 +33,15 @@ def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         GraphkitError: shapes or dtypes do not go together, an id is out of range, or there are 2**32 ids or more.
     """
+    require_gradients(ids, gradients)
+    if not is_native(gradients) or ids.device != gradients.device:
+        return reference(ids, gradients)
+    reduced: tuple[Tensor, Tensor] = _reduce_duplicates(ids.contiguous(), gradients.contiguous())
+    return reduced
+
+
+def require_gradients(ids: Tensor, gradients: Tensor, *, values: bool = True) -> None:
+    """Makes sure of what `reduce_duplicates` is given; `values`: of ids, for which the host waits for a GPU."""
     if ids.dim() != 1 or ids.dtype != torch.int64 or gradients.dim() != 2 or len(gradients) != len(ids):
         raise GraphkitError(
             f"ids are {ids.dtype} of shape {tuple(ids.shape)} and gradients have shape {tuple(gradients.shape)}; give "
@@ -41,13 +51,11 @@ def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
         raise GraphkitError(
             f"there are {len(ids)} ids, and gradients of at most {_MAX_PLACES} are added up at once; give fewer"
         )
+    if not values:
+        return
     wrong = _native.first_bad_id(ids.cpu().contiguous(), _MAX_ID + 1)
     if wrong >= 0:
         raise GraphkitError(f"id {ids[wrong]} at place {wrong} is none of an entity; give ids from 0 to {_MAX_ID}")
-    if gradients.dtype != torch.float32 or gradients.device.type != "cpu" or ids.device.type != "cpu":
-        return reference(ids, gradients)
-    reduced: tuple[Tensor, Tensor] = _reduce_duplicates(ids.contiguous(), gradients.contiguous())
-    return reduced
 
 
 def reference(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:

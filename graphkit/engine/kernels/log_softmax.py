@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,39 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 #: Logits that are held at once: 256 MiB in float32, half of that in bfloat16.
 LOGITS_AT_ONCE = 2**26
+
+
+class Pieces(Protocol):
+    """What is done with the logits of a chunk, [B, n] in float32 or bfloat16."""
+
+    def add_sums(self, logits: Tensor, most: Tensor, totals: Tensor) -> None:
+        """Goes on with the largest logit of each row and the sum of e^(logit - largest), in place.
+
+        Args:
+            logits: contiguous [B, n].
+            most: float32[B], at first -infinity.
+            totals: float32[B], at first 0. NaN after a NaN or positive infinity among the logits of a row, or where
+                there is nothing but negative infinity.
+        """
+
+    def weigh(self, logits: Tensor, normalisers: Tensor, weights: Tensor) -> None:
+        """Replaces logits by weight · e^(logit - normaliser), given float32[B] of both."""
+
+
+class _Native:
+    """Pieces on the CPU."""
+
+    def add_sums(self, logits: Tensor, most: Tensor, totals: Tensor) -> None:
+        _native.softmax_sums(_numbers(logits), _is_rounded(logits), most, totals, torch.get_num_threads())
+
+    def weigh(self, logits: Tensor, normalisers: Tensor, weights: Tensor) -> None:
+        threads = torch.get_num_threads()
+        _native.softmax_gradients(_numbers(logits), _is_rounded(logits), normalisers, weights, threads)
 
 
 def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bool = False) -> Tensor:
@@ -38,7 +67,7 @@ def cross_entropy(queries: Tensor, rows: Tensor, targets: Tensor, *, rounded: bo
         GraphkitError: shapes or dtypes do not go together, or a target is no row.
     """
     _require(queries, rows, targets)
-    if queries.dtype != torch.float32 or queries.device.type != "cpu":
+    if not is_native(queries, rows):
         return reference(queries, rows, targets)
     found: tuple[Tensor, Tensor, Tensor] = cross_entropies(queries.contiguous(), rows.contiguous(), targets, rounded)
     return found[0]
@@ -62,12 +91,19 @@ def cross_entropies(queries: Tensor, rows: Tensor, targets: Tensor, rounded: boo
     Returns:
         float32[B] losses; float32[B] logarithms of the normalisers; [B, N] logits, or [0, 0] where they are too many.
     """
+    return cross_entropies_by(_Native(), queries, rows, targets, rounded)
+
+
+def cross_entropies_by(
+    pieces: Pieces, queries: Tensor, rows: Tensor, targets: Tensor, rounded: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `cross_entropies`; on any device whose pieces are given."""
     factor = queries.to(torch.bfloat16) if rounded else queries
     most, totals = queries.new_full((len(queries),), -torch.inf), queries.new_zeros(len(queries))
     kept = factor.new_empty(0, 0)
     for chunk in _chunks(len(queries), len(rows)):
         logits = _products(factor, rows[chunk])
-        _native.softmax_sums(_numbers(logits), rounded, most, totals, torch.get_num_threads())
+        pieces.add_sums(logits, most, totals)
         if chunk == slice(0, len(rows)):
             kept = logits
     normalisers = most + totals.log()
@@ -93,19 +129,39 @@ def cross_entropy_gradients(
     rounded: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of `cross_entropies`, float32[B, D] and [N, D], from float32[B]; writes over the kept logits."""
+    return gradients_by(_Native(), gradient, queries, rows, targets, normalisers, kept, rounded)
+
+
+def gradients_by(
+    pieces: Pieces,
+    gradient: Tensor,
+    queries: Tensor,
+    rows: Tensor,
+    targets: Tensor,
+    normalisers: Tensor,
+    kept: Tensor,
+    rounded: bool,
+) -> tuple[Tensor, Tensor]:
+    """See `cross_entropy_gradients`; on any device whose pieces are given."""
     factor = queries.to(torch.bfloat16) if rounded else queries
     # The share of the target is taken off outside of the products: next to 1, it would be rounded away.
     of_queries = rows[targets] * -gradient.unsqueeze(1)
-    of_rows = buffers.empty(*rows.shape)
-    for chunk in _chunks(len(queries), len(rows)):
+    of_rows = buffers.empty(*rows.shape, device=rows.device)
+    # What was kept is one chunk, however many logits are held at once by now.
+    for chunk in [slice(0, len(rows))] if len(kept) > 0 else _chunks(len(queries), len(rows)):
         weights = kept if len(kept) > 0 else _products(factor, rows[chunk])
-        _native.softmax_gradients(_numbers(weights), rounded, normalisers, gradient, torch.get_num_threads())
+        pieces.weigh(weights, normalisers, gradient)
         of_queries += weights @ rows[chunk].to(factor.dtype)
         if rounded:
             of_rows[chunk] = weights.T @ factor
         else:
             torch.mm(weights.T, factor, out=of_rows[chunk])
-    of_rows.index_add_(0, targets, queries * -gradient.unsqueeze(1))
+    of_targets = queries * -gradient.unsqueeze(1)
+    if rows.device.type == "cpu":
+        of_rows.index_add_(0, targets, of_targets)
+    else:
+        # On GPUs, index_add_ adds equal targets in any order, and index_put_ sorts them.
+        of_rows.index_put_((targets,), of_targets, accumulate=True)
     return of_queries, of_rows
 
 
@@ -150,13 +206,17 @@ def _chunks(queries: int, rows: int) -> Iterator[slice]:
 def _products(factor: Tensor, rows: Tensor) -> Tensor:
     """Returns [B, n] in the dtype of the factor."""
     if factor.dtype == torch.float32:
-        return torch.mm(factor, rows.T, out=buffers.empty(len(factor), len(rows)))
+        return torch.mm(factor, rows.T, out=buffers.empty(len(factor), len(rows), device=rows.device))
     return factor @ rows.to(factor.dtype).T
 
 
 def _numbers(logits: Tensor) -> Tensor:
     """Returns logits as numbers that arrays know: bfloat16 as the integers of its bits."""
-    return logits.view(torch.int16) if logits.dtype == torch.bfloat16 else logits
+    return logits.view(torch.int16) if _is_rounded(logits) else logits
+
+
+def _is_rounded(logits: Tensor) -> bool:
+    return logits.dtype == torch.bfloat16
 
 
 def _require(queries: Tensor, rows: Tensor, targets: Tensor) -> None:
@@ -171,6 +231,8 @@ def _require(queries: Tensor, rows: Tensor, targets: Tensor) -> None:
             f"targets are {targets.dtype} of shape {tuple(targets.shape)} for {len(queries)} queries; give int64 of "
             f"shape ({len(queries)},)"
         )
+    if not buffers.on_host(targets):
+        return  # ids were checked on the host, and looking at them would wait for the device
     outside = targets[(targets < 0) | (targets >= len(rows))]
     if len(outside):
         raise GraphkitError(f"a target is row {outside[0]}, outside 0 to {len(rows) - 1}; give places of rows")

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from graphkit import _native
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 
@@ -31,7 +32,7 @@ def softplus_terms(negative: Tensor, mask: Tensor, *, sharpness: float) -> Tenso
         GraphkitError: the mask is no bool of the shape of the logits.
     """
     _require(negative, mask)
-    if not _is_native(negative):
+    if not is_native(negative):
         return reference_softplus_terms(negative, mask, sharpness=sharpness)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), sharpness)
     return found[0]
@@ -51,7 +52,7 @@ def log_sum_terms(negative: Tensor, mask: Tensor) -> Tensor:
         GraphkitError: the mask is no bool of the shape of the logits.
     """
     _require(negative, mask)
-    if not _is_native(negative):
+    if not is_native(negative):
         return reference_log_sum_terms(negative, mask)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), None)
     return found[0]
@@ -99,10 +100,6 @@ def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
 
 
 negative_terms.register_autograd(_backward, setup_context=_keep)
-
-
-def _is_native(negative: Tensor) -> bool:
-    return negative.dtype == torch.float32 and negative.device.type == "cpu"
 
 
 def _require(negative: Tensor, mask: Tensor) -> None:

@@ -18,9 +18,10 @@ query. The kinds, for a query q and a row e:
 
 Gradients at ties: 0 for a coordinate, a modulus or a distance that is 0; δ = o counts as inside.
 
-float32 on the CPU is computed natively, on as many threads as torch uses; no result depends on how many, and a pair has
-the same score, bit for bit, wherever it stands and whether candidates are shared. Dot products with shared candidates
-are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
+float32 on the CPU is computed natively, on as many threads as torch uses, and on a GPU by the kernels of
+`cuda/pair_scores.cu`; no result depends on how many threads there are, and a pair has the same score, bit for bit,
+wherever it stands and whether candidates are shared. CPU and GPU differ by rounding. Dot products with shared
+candidates are torch's matrix product. Everything else (float64, other devices) is computed by the twin, `reference`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
 from graphkit.errors import GraphkitError
 
 Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
@@ -40,7 +42,7 @@ Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
 _NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
 
 #: Pairs of own candidates that are scored at once: their order is kept as int32.
-_MAX_PAIRS = 2**31 - 1
+MAX_PAIRS = 2**31 - 1
 
 
 def pair_scores(
@@ -63,7 +65,7 @@ def pair_scores(
             queries and places.
     """
     require_pairs(kind, queries, rows, places)
-    if not _is_native(queries, rows) or (kind == "dot" and places is None):
+    if not is_native(queries, rows) or (kind == "dot" and places is None):
         return reference(kind, queries, rows, places, inside=inside)
     queries, rows = queries.contiguous(), rows.contiguous()
     if places is None:
@@ -115,20 +117,13 @@ def own_scores(
     Returns:
         float32[V, K] scores; int32[V K] pairs in the order of their rows; int64[U + 1], where those of a row begin.
     """
-    if places.numel() > _MAX_PAIRS:
-        raise GraphkitError(
-            f"{places.shape[0]} queries have {places.shape[1]} candidates each, {places.numel()} pairs, and at most "
-            f"{_MAX_PAIRS} are scored at once; give fewer queries"
-        )
+    if places.numel() > MAX_PAIRS:
+        raise GraphkitError(too_many_pairs(*places.shape))
     order = torch.empty(places.numel(), dtype=torch.int32)
     offsets = torch.empty(len(rows) + 1, dtype=torch.int64)
     wrong = _native.group_pairs(places.reshape(-1), order, offsets)
     if wrong >= 0:
-        query, place = divmod(wrong, places.shape[1])
-        raise GraphkitError(
-            f"candidate {place} of query {query} is row {places[query, place]}, and the {len(rows)} rows have places 0 "
-            f"to {len(rows) - 1}; give places of rows"
-        )
+        raise GraphkitError(wrong_place(places, wrong, len(rows)))
     scores = queries.new_empty(places.shape)
     _native.own_scores(_NUMBERS[kind], queries, rows, order, offsets, inside, scores, torch.get_num_threads())
     return scores, order, offsets
@@ -228,10 +223,6 @@ own_scores.register_autograd(_own_backward, setup_context=_keep_own)
 shared_scores.register_autograd(_shared_backward, setup_context=_keep_shared)
 
 
-def _is_native(queries: Tensor, rows: Tensor) -> bool:
-    return queries.dtype == rows.dtype == torch.float32 and queries.device.type == rows.device.type == "cpu"
-
-
 def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
     """Makes sure that shapes and dtypes go together."""
     if kind not in _NUMBERS:
@@ -256,3 +247,20 @@ def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | No
             f"places are {places.dtype} of shape {tuple(places.shape)} for {len(queries)} queries; give int64 of shape "
             f"({len(queries)}, K)"
         )
+
+
+def too_many_pairs(queries: int, candidates: int) -> str:
+    """Says that there are more pairs than an order in int32 can name."""
+    return (
+        f"{queries} queries have {candidates} candidates each, {queries * candidates} pairs, and at most {MAX_PAIRS} "
+        "are scored at once; give fewer queries"
+    )
+
+
+def wrong_place(places: Tensor, pair: int, num_rows: int) -> str:
+    """Says that the place of a pair is none of a row."""
+    query, candidate = divmod(pair, places.shape[1])
+    return (
+        f"candidate {candidate} of query {query} is row {places[query, candidate]}, and the {num_rows} rows have "
+        f"places 0 to {num_rows - 1}; give places of rows"
+    )

@@ -1,8 +1,9 @@
 """Counts of candidates that score above, and level with, answers: what filtered ranks are made of.
 
 Scores are given, or are those of pairs, which are then counted as they arise and never stored. float32 on the CPU is
-counted natively, on as many threads as torch uses; everything else by the twins, `reference_counts` and
-`pair_scores.reference`. Counts are exact: a pair is counted by the score that `PairDistance.scores` gives it.
+counted natively, on as many threads as torch uses, and on a GPU by the kernels of `cuda/rank_counts.cu`; everything
+else by the twins, `reference_counts` and `pair_scores.reference`. Counts are exact: a pair is counted by the score that
+`PairDistance.scores` gives it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 
 from graphkit import _native
-from graphkit.engine.kernels.pair_scores import _NUMBERS, Kind, _is_native, pair_scores, require_pairs
+from graphkit.engine.kernels.dispatch import is_native
+from graphkit.engine.kernels.pair_scores import _NUMBERS, Kind, pair_scores, require_pairs
 from graphkit.errors import GraphkitError
 
 
@@ -62,7 +64,7 @@ def count_scores(candidates: Tensor, answers: Answers, *, first: int) -> tuple[T
     if candidates.dim() != 2:
         raise GraphkitError(f"candidates have shape {tuple(candidates.shape)}; they need two dimensions, [V, n]")
     parts = _parts(answers, candidates)
-    if not _is_native(candidates, answers.scores):
+    if not is_native(candidates, answers.scores):
         return reference_counts(candidates, *parts, first)
     found: tuple[Tensor, Tensor] = score_counts(candidates.contiguous(), *parts, first)
     return found
@@ -88,7 +90,7 @@ def count_pairs(
     """
     require_pairs(distance.kind, queries, rows, None)
     parts = _parts(answers, queries)
-    if not _is_native(queries, rows):
+    if not is_native(queries, rows):
         return reference_counts(distance.scores(queries, rows), *parts, first)
     kind, offset, inside = distance.kind, distance.offset, distance.inside
     found: tuple[Tensor, Tensor] = pair_counts(

@@ -49,7 +49,7 @@ def sgd_(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Ten
     Raises:
         GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite.
     """
-    gradient = _require(weight, {}, steps, ids, gradient)
+    gradient = require_step(weight, {}, steps, ids, gradient)
     if _is_native(weight, steps):
         _step(_SGD, weight, None, None, steps, ids, gradient, lr=lr, seed=seed)
     else:
@@ -68,7 +68,7 @@ def adagrad_(
     seed: int = 0,
 ) -> None:
     """Takes a step of Adagrad; `total` is float32[N, D] sums of squares, the rest as for `sgd_`."""
-    gradient = _require(weight, {"total": total}, steps, ids, gradient)
+    gradient = require_step(weight, {"total": total}, steps, ids, gradient)
     if _is_native(weight, total, steps):
         _step(_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
@@ -87,8 +87,8 @@ def row_adagrad_(
     seed: int = 0,
 ) -> None:
     """Takes a step of row-wise Adagrad; `total` is float32[N] sums of mean squares, the rest as for `sgd_`."""
-    gradient = _require(weight, {}, steps, ids, gradient)
-    _require_state("total", total, weight, (len(weight),))
+    gradient = require_step(weight, {}, steps, ids, gradient)
+    require_state("total", total, weight, (len(weight),))
     if _is_native(weight, total, steps):
         _step(_ROW_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
@@ -110,7 +110,7 @@ def adam_(
     seed: int = 0,
 ) -> None:
     """Takes a step of Adam; `mean` and `square` are float32[N, D], `steps` int64[N], the rest as for `sgd_`."""
-    gradient = _require(weight, {"mean": mean, "square": square}, steps, ids, gradient)
+    gradient = require_step(weight, {"mean": mean, "square": square}, steps, ids, gradient)
     if _is_native(weight, mean, square, steps):
         _step(
             _ADAM,
@@ -195,17 +195,35 @@ def _is_native(weight: Tensor, *state: Tensor | None) -> bool:
     )
 
 
-def _require(
-    weight: Tensor, state: dict[str, Tensor], steps: Tensor | None, ids: Tensor | None, gradient: Tensor
+def require_step(
+    weight: Tensor,
+    state: dict[str, Tensor],
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    *,
+    values: bool = True,
 ) -> Tensor:
-    """Makes sure that all go together, before anything is written; returns the gradient, contiguous."""
+    """Makes sure that all go together, before anything is written; returns the gradient, contiguous.
+
+    Args:
+        weight: the table.
+        state: by name, each of the shape of the table.
+        steps: see `sgd_`.
+        ids: see `sgd_`.
+        gradient: see `sgd_`.
+        values: look at ids and gradients too, not at shapes and dtypes alone. On a GPU that waits for it.
+
+    Raises:
+        GraphkitError: see `sgd_`.
+    """
     if weight.dim() != 2 or not weight.is_floating_point():
         raise GraphkitError(
             f"the table is {weight.dtype} of shape {tuple(weight.shape)}; rows of float32 or bfloat16, [N, D], are "
             "needed"
         )
     for name, tensor in state.items():
-        _require_state(name, tensor, weight, tuple(weight.shape))
+        require_state(name, tensor, weight, tuple(weight.shape))
     if steps is None and weight.dtype == torch.bfloat16:
         raise GraphkitError(
             "the table is torch.bfloat16 and steps are None; their rounding needs int64 counts of each row's updates"
@@ -215,7 +233,7 @@ def _require(
             f"steps are {steps.dtype} of shape {tuple(steps.shape)} for a table of {len(weight)} rows; give int64 of "
             f"shape ({len(weight)},)"
         )
-    rows = _require_ids(ids, len(weight))
+    rows = _require_ids(ids, len(weight), values=values)
     wanted = (rows, weight.shape[1])
     if tuple(gradient.shape) != wanted or gradient.dtype != _reals(weight):
         raise GraphkitError(
@@ -223,7 +241,8 @@ def _require(
             f"table; give {_reals(weight)} of shape {wanted}"
         )
     gradient = gradient.detach().contiguous()
-    _require_finite(ids, gradient)
+    if values:
+        _require_finite(ids, gradient)
     return gradient
 
 
@@ -232,7 +251,8 @@ def _reals(weight: Tensor) -> torch.dtype:
     return torch.float32 if weight.dtype == torch.bfloat16 else weight.dtype
 
 
-def _require_state(name: str, state: Tensor, weight: Tensor, shape: tuple[int, ...]) -> None:
+def require_state(name: str, state: Tensor, weight: Tensor, shape: tuple[int, ...]) -> None:
+    """Makes sure that state of a table has a shape and the dtype of the table's state."""
     if tuple(state.shape) != shape or state.dtype != _reals(weight):
         raise GraphkitError(
             f"the optimizer's state {name} is {state.dtype} of shape {tuple(state.shape)} for a {weight.dtype} table "
@@ -240,7 +260,7 @@ def _require_state(name: str, state: Tensor, weight: Tensor, shape: tuple[int, .
         )
 
 
-def _require_ids(ids: Tensor | None, size: int) -> int:
+def _require_ids(ids: Tensor | None, size: int, *, values: bool) -> int:
     """Makes sure that ids are rows of a table of `size`; returns how many are updated."""
     if ids is None:
         return size
@@ -248,7 +268,7 @@ def _require_ids(ids: Tensor | None, size: int) -> int:
         raise GraphkitError(
             f"ids are {ids.dtype} of shape {tuple(ids.shape)}; give int64 of shape (U,), or None for all"
         )
-    wrong = _native.first_bad_id(ids.cpu().contiguous(), size)
+    wrong = _native.first_bad_id(ids.cpu().contiguous(), size) if values else -1
     if wrong >= 0:
         raise GraphkitError(
             f"id {ids[wrong]} at place {wrong} is no row of a table of {size} rows, and nothing was updated; give ids "

@@ -1,0 +1,150 @@
+"""Rows that stay on the device, with the state of their optimiser, and are updated there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from graphkit.engine.device.protocol import Device
+from graphkit.engine.device.staging import Outgoing, StagingRing, bring_back
+from graphkit.engine.kernels.dispatch import checked_values
+from graphkit.engine.table import EmbeddingTable
+from graphkit.errors import GraphkitError
+
+Policy = Literal["degree", "lru"]
+
+
+class RowCache:
+    """Copies of some rows of a table, which are the valid ones until they are written back.
+
+    The policy says which rows: ``degree``, those with the most edges, from the start to the end; or ``lru``, those that
+    batches named last. Which row is cached has no influence on any result.
+
+    Args:
+        device: where the copies lie.
+        table: float32, with an optimiser.
+        rows: how many; no more than the table has.
+        policy: see above.
+        degrees: gives int64[N] edges at each entity, for ``degree``.
+        inward: ring for copies to the device.
+        outward: ring for copies from it.
+
+    Raises:
+        GraphkitError: the table is bfloat16, whose rounding depends on the place of a row.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        table: EmbeddingTable,
+        *,
+        rows: int,
+        policy: Policy,
+        degrees: Callable[[], Tensor],
+        inward: StagingRing,
+        outward: StagingRing,
+    ) -> None:
+        if table.weight.dtype != torch.float32:
+            raise GraphkitError(
+                f"engine.cache_rows is {rows} and the table is {table.weight.dtype}; rows of float32 alone are "
+                "updated on a device, so set engine.cache_rows=0"
+            )
+        self._device, self._table, self._policy = device, table, policy
+        self._inward, self._outward = inward, outward
+        size = min(rows, len(table))
+        #: int32[N], the slot of each entity, -1 for those that are not cached
+        self._slots = torch.full((len(table),), -1, dtype=torch.int32)
+        #: int64[size], the entity of each slot, -1 for free ones; ascending under ``degree``
+        self.ids = torch.full((size,), -1, dtype=torch.int64)
+        # The batch that named the entity of a slot last.
+        self._named = torch.full((size,), -1, dtype=torch.int64)
+        self._batches = 0
+        with device.computing():
+            self.weight = device.upload(table.weight[:size])
+            self.state = {name: device.upload(values[:size]) for name, values in table.state.items()}
+        if policy == "degree":
+            most = torch.sort(degrees(), descending=True, stable=True).indices[:size].sort().values
+            self._fill(torch.arange(size), most)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are cached, each in the slot of its id."""
+        return self._policy == "degree" and len(self.ids) == len(self._table)
+
+    def slots(self, ids: Tensor) -> Tensor:
+        """Returns int64[U]: the slots of entities, -1 for those that are not cached."""
+        return self._slots[ids].long()
+
+    def admit(self, ids: Tensor) -> Tensor:
+        """Takes rows of the present batch in, under ``lru``, in place of those that batches named longest ago.
+
+        What leaves is written back. Rows of the present batch stay.
+
+        Args:
+            ids: int64[U] of the batch, distinct.
+
+        Returns:
+            bool[U]: which were taken in now; their state is on the device, and their rows are up to the caller
+            (`weight` at `slots`), who may have them there already.
+        """
+        self._batches += 1
+        taken = torch.zeros(len(ids), dtype=torch.bool)
+        if self._policy == "degree":
+            return taken
+        slots = self.slots(ids)
+        self._named[slots[slots >= 0]] = self._batches
+        wanted = (slots < 0).nonzero().squeeze(1)
+        oldest = torch.sort(self._named, stable=True).indices
+        oldest = oldest[self._named[oldest] < self._batches][: len(wanted)]
+        wanted = wanted[: len(oldest)]
+        leaving = oldest[self.ids[oldest] >= 0]
+        self._write_back(leaving)
+        self._slots[self.ids[leaving]] = -1
+        self._fill(oldest, ids[wanted], weight=False)
+        taken[wanted] = True
+        return taken
+
+    def update(self, slots: Tensor | None, gradient: Tensor) -> None:
+        """Applies one step to rows in distinct slots, int64[U] on the device, or all, with their gradient [U, D]."""
+        assert self._table.optimizer is not None  # it is trained
+        with torch.no_grad(), self._device.computing(), checked_values():  # by `DeviceFeed.collect`
+            self._table.optimizer.step(self.weight, self.state, slots, gradient)
+
+    def write_back(self) -> None:
+        """Copies all rows and their state to the table; they stay cached."""
+        self._write_back((self.ids >= 0).nonzero().squeeze(1))
+
+    def _fill(self, slots: Tensor, ids: Tensor, *, weight: bool = True) -> None:
+        """Takes entities into slots, with their state and, unless they come from elsewhere, their rows."""
+        self.ids[slots], self._slots[ids], self._named[slots] = ids, slots.int(), self._batches
+        sources = [self._table.weight] if weight else []
+        targets = [self.weight] if weight else []
+        sources, targets = [*sources, *self._table.state.values()], [*targets, *self.state.values()]
+        forms = [((len(ids), *source.shape[1:]), source.dtype) for source in sources]
+        parcel = Outgoing(self._device, self._inward, [((len(ids),), torch.int64), *forms])
+        parcel.tensors[0].copy_(slots)
+        for source, target in zip(sources, parcel.tensors[1:], strict=True):
+            torch.index_select(source, 0, ids, out=target)
+        parcel.send()
+        with torch.no_grad(), self._device.computing():
+            places, *values = parcel.receive()
+            for target, rows in zip(targets, values, strict=True):
+                target.index_copy_(0, places, rows)
+
+    def _write_back(self, slots: Tensor) -> None:
+        if len(slots) == 0:
+            return
+        parcel = Outgoing(self._device, self._inward, [((len(slots),), torch.int64)])
+        parcel.tensors[0].copy_(slots)
+        parcel.send()
+        with torch.no_grad(), self._device.computing():
+            (places,) = parcel.receive()
+            sources = [values.index_select(0, places) for values in (self.weight, *self.state.values())]
+        rows = bring_back(self._device, self._outward, sources)
+        targets = [self._table.weight, *self._table.state.values()]
+        self._device.host_writes(self._table.weight)
+        for target, values in zip(targets, rows, strict=True):
+            target[self.ids[slots]] = values

@@ -1,0 +1,15 @@
+#include "rank_counts.cu"
+
+SHIM_KERNEL(count_scores)
+SHIM_KERNEL(count_pairs_dot_float32)
+SHIM_KERNEL(count_pairs_l1_float32)
+SHIM_KERNEL(count_pairs_l2_float32)
+SHIM_KERNEL(count_pairs_rotate_float32)
+SHIM_KERNEL(count_pairs_box_float32)
+SHIM_KERNEL(count_pairs_centred_float32)
+SHIM_KERNEL(count_pairs_dot_bfloat16)
+SHIM_KERNEL(count_pairs_l1_bfloat16)
+SHIM_KERNEL(count_pairs_l2_bfloat16)
+SHIM_KERNEL(count_pairs_rotate_bfloat16)
+SHIM_KERNEL(count_pairs_box_bfloat16)
+SHIM_KERNEL(count_pairs_centred_bfloat16)

@@ -1,0 +1,10 @@
+#include "sparse_optimizers.cu"
+
+SHIM_KERNEL(sparse_optimizers_sgd_f32)
+SHIM_KERNEL(sparse_optimizers_sgd_bf16)
+SHIM_KERNEL(sparse_optimizers_adagrad_f32)
+SHIM_KERNEL(sparse_optimizers_adagrad_bf16)
+SHIM_KERNEL(sparse_optimizers_row_adagrad_f32)
+SHIM_KERNEL(sparse_optimizers_row_adagrad_bf16)
+SHIM_KERNEL(sparse_optimizers_adam_f32)
+SHIM_KERNEL(sparse_optimizers_adam_bf16)
