@@ -80,7 +80,7 @@ def test_added_rows_are_those_of_the_cpu(data: st.DataObject) -> None:
     if data.draw(st.booleans(), "misaligned"):
         to, added = misaligned(to), misaligned(added)
     expected = to.clone()
-    _native.add_rows(expected, places, added)
+    _native.sum_rows(expected, [places], [added], True, 1)
     launcher = ShimLauncher(data.draw(st.integers(0, 3), "schedule"), races=data.draw(st.booleans(), "races"))
     gather.add_rows(launcher, to, places, added)
     assert torch.equal(to, expected)
@@ -92,7 +92,7 @@ def test_added_rows_are_those_of_the_cpu(data: st.DataObject) -> None:
 def test_any_extents_add_the_same(launcher: Launcher, width: int, rows: int) -> None:
     to, places, added = draw(rows, width), drawn_ids(90, rows), draw(90, width, seed=3)
     expected = to.clone()
-    _native.add_rows(expected, places, added)
+    _native.sum_rows(expected, [places], [added], True, 1)
     gather.add_rows(launcher, to, places, added)
     assert torch.equal(to, expected)
 
@@ -108,7 +108,7 @@ def test_layouts_that_no_kernel_takes_are_gathered_too() -> None:
     gather.gather_rows(ShimLauncher(), table, ids, None, spread)
     assert torch.equal(spread, table[ids])
     to, expected = draw(9, 8), draw(9, 8)
-    _native.add_rows(expected, places.contiguous(), table[:5].contiguous())
+    _native.sum_rows(expected, [places.contiguous()], [table[:5].contiguous()], True, 1)
     gather.add_rows(ShimLauncher(), to, places, table.T.contiguous().T[:5])
     assert torch.equal(to, expected)
 
