@@ -77,34 +77,48 @@ def test_any_extents_give_the_moments_and_gradients_of_the_twin(launcher: Launch
     assert_gradients(launcher, x)
 
 
-def test_expectations_are_rounded_right_where_digammas_are_close() -> None:
+def test_expectations_keep_their_digits_where_digammas_are_close() -> None:
     """Where b is far below a, ψ(a) and ψ(a + b) agree in most digits; float64 would keep 4 of those of 1e-7."""
     sizes = [1e-3, 0.02, 0.5, 1.0, 7.5, 300.0, 1e4]
     x = torch.tensor([[a, b] for a in sizes for b in sizes])
     statistics, log_beta = moments(ShimLauncher(), x)
     with mpmath.workdps(40):
         for (a, b), (u, v, _), logarithm in zip(x.tolist(), statistics.tolist(), log_beta.tolist(), strict=True):
-            expected_u, expected_v = (mpmath.digamma(z) - mpmath.digamma(mpmath.mpf(a) + b) for z in (a, b))
-            assert abs(u / expected_u - 1) < 2**-24 + 1e-9
-            assert abs(v / expected_v - 1) < 2**-24 + 1e-9
+            for found, expected in zip((u, v), expectations(a, b), strict=True):
+                assert abs(found / expected - 1) < 2**-24 + 1e-10
             terms = [abs(mpmath.loggamma(z)) for z in (a, b, mpmath.mpf(a) + b)]
-            assert abs(logarithm - mpmath.log(mpmath.beta(a, b))) < 1e-12 * max(1, *terms)
+            assert abs(logarithm - mpmath.log(mpmath.beta(a, b))) < 1e-13 * max(1, *terms)
 
 
-def test_gradients_at_the_bounds_equal_those_of_arbitrary_precision() -> None:
-    x = torch.tensor([[1e-3, 1e-3], [1e4, 1e4], [1e-3, 1e4], [1e4, 1e-3]])
-    of_statistics, of_log_beta = given_gradients(4, 1)
+def test_expectations_are_rounded_right() -> None:
+    """An error of 1e-10 takes one in 600 to the wrong side; without its last term the series would take some 20."""
+    x = parameters(1000, 1, least=0.2, most=4.0)
     statistics, _ = moments(ShimLauncher(), x)
-    found = gradients(ShimLauncher(), of_statistics, of_log_beta, x, statistics)
+    with mpmath.workdps(30):
+        exact = torch.tensor([[float(y) for y in expectations(a, b)] for a, b in x.tolist()], dtype=torch.float64)
+    assert (statistics[:, :2] != exact.float()).sum() <= 3
+
+
+def expectations(a: float, b: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+    of_sum = mpmath.digamma(mpmath.mpf(a) + b)
+    return mpmath.digamma(a) - of_sum, mpmath.digamma(b) - of_sum
+
+
+@pytest.mark.parametrize("x", [(1e-3, 1e-3), (1e4, 1e4), (1e-3, 1e4), (1e4, 1e-3), (1.0, 0.5), (0.7, 3.0)])
+def test_trigammas_keep_their_digits(x: tuple[float, float]) -> None:
+    """With gradients that let their terms cancel, what is left shows digits that float32 would hide."""
+    a, b = torch.tensor(x).tolist()
     with mpmath.workdps(40):
-        for row in range(4):
-            (a, b), (of_u, of_v, of_entropy) = x[row].tolist(), of_statistics[row].tolist()
-            of_u, of_v = of_u - mpmath.mpf(of_entropy) * (a - 1), of_v - mpmath.mpf(of_entropy) * (b - 1)
-            shared = (of_u + of_v) * mpmath.psi(1, mpmath.mpf(a) + b)
-            for place, (z, of_one) in enumerate(((a, of_u), (b, of_v))):
-                terms = (of_log_beta[row].item() * statistics[row, place].item(), of_one * mpmath.psi(1, z), -shared)
-                error = abs(found[row, place].item() - mpmath.fsum(terms))
-                assert error < 2**-24 * abs(mpmath.fsum(terms)) + 1e-11 * max(map(abs, terms))
+        of_a, of_s = mpmath.psi(1, a), mpmath.psi(1, mpmath.mpf(a) + b)
+        of_u, of_v = torch.tensor([1.0, float(of_a / of_s) - 1]).tolist()
+        terms = (of_u * of_a, -(mpmath.mpf(of_u) + of_v) * of_s)
+        of_statistics = torch.tensor([[of_u, of_v, 0.0]])
+        statistics = torch.zeros(1, 3)
+        no_log = torch.zeros(1, dtype=torch.float64)
+        found = gradients(ShimLauncher(), of_statistics, no_log, torch.tensor([x]), statistics)[0, 0].item()
+        left = mpmath.fsum(terms)
+        assert abs(left) < 1e-6 * terms[0]
+        assert abs(found - left) < 2**-24 * abs(left) + 1e-10 * terms[0]
 
 
 def test_beta_1_1_is_uniform() -> None:

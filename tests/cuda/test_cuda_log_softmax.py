@@ -119,6 +119,22 @@ def test_what_is_no_number_is_a_sum_that_is_none(dtype: torch.dtype, place: int)
     torch.testing.assert_close(logits[[0, 4]].float().sum(dim=1), torch.ones(2), rtol=2**-7, atol=0)
 
 
+@pytest.mark.parametrize("columns", [1, 8], ids=["one by one", "at once"])
+def test_weights_are_rounded_to_the_nearest_bfloat16_ties_to_even(columns: int) -> None:
+    weights = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -1 - 2**-8, 2.0**-130, 3.4e38])
+    logits = torch.zeros(6, columns, dtype=torch.bfloat16)
+    CudaPieces(ShimLauncher()).weigh(logits, torch.zeros(6), weights)
+    expected = torch.tensor([1.0, 1 + 2**-6, 1 + 2**-7, -1.0, 2.0**-130, torch.inf]).bfloat16()
+    assert torch.equal(logits, expected.unsqueeze(1).expand(-1, columns))
+
+
+def test_no_number_is_rounded_to_one() -> None:
+    """A GPU makes NaNs whose bits are all ones: counted up, they would be those of a zero."""
+    logits, all_ones = torch.zeros(1, 9, dtype=torch.bfloat16), torch.tensor([2**31 - 1], dtype=torch.int32)
+    CudaPieces(ShimLauncher()).weigh(logits, all_ones.view(torch.float32), torch.ones(1))
+    assert logits.isnan().all()
+
+
 @dtypes
 @pytest.mark.parametrize("shape", [(0, 5), (0, 0), (3, 0)])
 def test_chunks_without_logits_change_nothing(dtype: torch.dtype, shape: tuple[int, int]) -> None:

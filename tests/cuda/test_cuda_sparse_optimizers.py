@@ -133,7 +133,7 @@ def test_the_bias_correction_of_adam_holds_at_any_count(betas: tuple[float, floa
 @dtypes
 @pytest.mark.parametrize("moved", ["weight", "state", "gradient"])
 def test_views_that_are_not_aligned_give_the_same_step(name: str, dtype: torch.dtype, moved: str) -> None:
-    rule = on_gpu(name, ShimLauncher())
+    rule = on_gpu(name, ShimLauncher(races=True))  # finds what a GPU could not load
     before, (ids, gradient) = rule.table(9, 16, dtype), draw(9, 5, 16)
     found, expected = before.copy(), before.copy()
     rule.step(expected, ids, gradient)
@@ -193,6 +193,14 @@ def test_weights_that_are_not_finite_stay_what_they_are(value: float, width: int
         sparse_optimizers.sgd_(ShimLauncher(), weight, steps, None, torch.ones(1, width), 0.1)
         assert torch.equal(weight.isnan(), torch.full((1, width), value != value))
         assert value != value or (weight == value).all()
+
+
+def test_no_number_is_rounded_to_one() -> None:
+    """A GPU makes NaNs whose bits are all ones: counted up, they would be those of a zero."""
+    weight, steps = torch.zeros(2, 17, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.int64)
+    gradient = torch.full((2, 17), 2**31 - 1, dtype=torch.int32).view(torch.float32)
+    sparse_optimizers.sgd_(ShimLauncher(), weight, steps, None, gradient, 0.1, checked=True)
+    assert weight.isnan().all()
 
 
 @each

@@ -18,7 +18,7 @@ def moments(launcher: Launcher, parameters: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         float32[U, 2B + 1] and float64[U], see `engine.kernels.beta_moments.beta_moments`. Expectations are rounded from
-        values with a relative error of 1e-9, small ones too; the logarithm has an error of 1e-12 of its terms.
+        values with a relative error of 1e-10, small ones too; the logarithm has one of 1e-13 of its terms, or of 1.
     """
     rows, width = parameters.shape
     statistics = parameters.new_empty(rows, width + 1)
