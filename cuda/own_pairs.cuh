@@ -201,7 +201,8 @@ __device__ __forceinline__ void add_own_gradients(const GroupedPairs<Own, Other,
 #pragma unroll
             for (int part = 0; part < Side::kParts; ++part)
                 read_four<kAtOnce>(in.items + (item * Side::kParts + part) * n, d, n, own[part]);
-#pragma unroll 4
+// More parts ahead would not fit into registers.
+#pragma unroll(Side::kParts + Side::kOtherParts > 2 ? 2 : 4)
             for (long long i = begin; i < end; ++i) {
                 float other[Side::kOtherParts][4];
 #pragma unroll

@@ -17,9 +17,10 @@
 //   own_{query,row}_gradients  56 to 80 registers: 32 warps, or 24. Each of the two reads 4 D bytes a pair (those of
 //                              rows: 4 W, which stay in the second cache), and 8 to 12 of weight and place; 2 to 12
 //                              FLOP a coordinate: bound by memory
-//   shared_scores              86 to 117 registers, 9 to 17 KiB: 16 warps. A 64 x 64 tile reads D / 8 bytes a pair, from
-//                              the second cache. 2 (l1), 3 (l2, centred), 7 (box) or 9 FLOP a coordinate (rotate, and a
-//                              special function, of which a multiprocessor starts 16 a clock): bound by arithmetic
+//   shared_scores              86 to 117 registers, 9 to 17 KiB: 16 warps. A 64 x 64 tile reads D / 8 bytes a pair,
+//                              from the second cache. 2 (l1), 3 (l2, centred), 7 (box) or 9 FLOP a coordinate (rotate,
+//                              and a special function, of which a multiprocessor starts 16 a clock): bound by
+//                              arithmetic
 //   shared_*_gradients         72 to 128 registers, 9 to 13 KiB: 16 warps. 3 to 12 FLOP a coordinate in each of the
 //                              two: bound by arithmetic
 // Expected: 70 % of the bandwidth for own candidates, 50 % of the rate of float32 instructions for shared ones.

@@ -3,9 +3,9 @@
 //
 // Launch: grids of any size in one dimension. graphkit/engine/cuda/rank_counts.py chooses blocks from shapes:
 //   count_scores  32 w threads, w up to 8 (chosen: 8); a warp has 64 scores of a query at a time
-//   count_pairs   (x, y), each up to 16, in whole warps; a tile of 4 y queries by 4 x rows as in pair_tiles.cuh (chosen:
-//                 16 and 16 where that makes 288 tiles or more, else 8 and 8), whose scores pass through shared memory
-//                 to warps that count those of one query each
+//   count_pairs   (x, y), each up to 16, in whole warps; a tile of 4 y queries by 4 x rows as in pair_tiles.cuh
+//                 (chosen: 16 and 16 where that makes 288 tiles or more, else 8 and 8), whose scores pass through
+//                 shared memory to warps that count those of one query each
 //
 // Registers are those that ptxas 13.0 gives on sm_90, without spills. Predictions, nothing here was measured on a GPU:
 //   count_scores  32 registers, 256 bytes of shared memory: 64 of 64 warps resident. 4 bytes a score; bound by memory
