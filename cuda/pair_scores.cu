@@ -14,7 +14,7 @@
 //   own_scores                 58 registers (two parts: 72 to 80), 18 KiB of shared memory (rotate: 36): 32 of 64 warps
 //                              resident (two parts: 24). 4 D + 12 bytes a pair (bfloat16: 2 D + 12), and queries from
 //                              caches. 2 to 9 FLOP a coordinate, 0.5 to 2 a byte: bound by memory
-//   own_{query,row}_gradients  56 to 80 registers: 32 warps, or 24. Each of the two reads 4 D bytes a pair (those of
+//   own_{query,row}_gradients  48 to 80 registers: 32 warps, or 24. Each of the two reads 4 D bytes a pair (those of
 //                              rows: 4 W, which stay in the second cache), and 8 to 12 of weight and place; 2 to 12
 //                              FLOP a coordinate: bound by memory
 //   shared_scores              86 to 117 registers, 9 to 17 KiB: 16 warps. A 64 x 64 tile reads D / 8 bytes a pair,
