@@ -403,5 +403,5 @@ def test_every_timed_step_counts_with_the_wait_for_its_batch(
     monkeypatch.setattr(train_links, "graphkit_task", lambda *_: task)
     monkeypatch.setattr(train_queries, "QueryTask", lambda *_, **__: task)
     assert train_links.time_graphkit(graph, None, "own", 4).wall == 4 * 5
-    options = argparse.Namespace(dim=8, batch_size=64, negatives=8, seed=0, steps=4)
+    options = argparse.Namespace(dim=8, batch_size=64, negatives=8, seed=0, steps=4, layer_precision="fp32")
     assert train_queries.time_steps("gqe", graph, "own", options).wall == 4 * 5
