@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def compiled(source: Source, architecture: str, nvrtc: Any) -> Path:
     goal = cache_folder() / f"{source.name}-{architecture}-{digest[:32]}.cubin"
     if goal.is_file():
         return goal
+    # pair_scores takes a minute or more, at which somebody would think that nothing happens.
+    print(f"compiling cuda/{source.name}.cu for {architecture}, once for this GPU", file=sys.stderr)
     cubin = _compile(source, architecture, nvrtc)
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)

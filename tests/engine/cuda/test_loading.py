@@ -123,12 +123,13 @@ class Nvrtc:
         pass
 
 
-def test_a_kernel_is_compiled_once_for_each_architecture_and_content() -> None:
+def test_a_kernel_is_compiled_once_for_each_architecture_and_content(capsys: pytest.CaptureFixture[str]) -> None:
     nvrtc, source = Nvrtc(), Source("k", "text", {"a.cuh": "header"})
     first = compiled(source, "sm_90", nvrtc)
     assert first == compiler.cache_folder() / first.name and first.name.startswith("k-sm_90-")
     assert first.read_bytes() == b"cubin of k.cu"
     assert compiled(source, "sm_90", nvrtc) == first
+    assert capsys.readouterr().err == "compiling cuda/k.cu for sm_90, once for this GPU\n"
     assert nvrtc.compilations == [("k.cu", ("--gpu-architecture=sm_90", "-std=c++17"), [b"a.cuh"])]
     others = {compiled(source, "sm_80", nvrtc), compiled(Source("k", "text", {"a.cuh": "other"}), "sm_90", nvrtc)}
     assert len(others | {first}) == 3
