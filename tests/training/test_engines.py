@@ -41,7 +41,7 @@ def run(experiment: str, folder: Path, *words: str) -> Path:
 
 
 def files(folder: Path) -> dict[str, torch.Tensor]:
-    (checkpoint,) = (folder / "checkpoints").glob("step-00000012")
+    checkpoint = max((folder / "checkpoints").glob("step-*"))  # the last
     names = ("weights", "optimizer")
     return {
         f"{name}/{key}": value for name in names for key, value in load_file(checkpoint / f"{name}.safetensors").items()
@@ -63,6 +63,13 @@ def test_a_run_on_geography_ends_with_the_same_weights_for_any_delays(experiment
         assert_same(here, there)
     cached = run(experiment, tmp_path / "lru", "engine=simulated", "engine.cache_rows=300", "engine.cache=lru")
     assert_same(here, cached)
+
+
+def test_the_whole_demo_ends_with_the_same_weights(tmp_path: Path) -> None:
+    folders = [tmp_path / "cpu", tmp_path / "simulated"]
+    for folder, words in zip(folders, [[], ["engine=simulated", "engine.delay=0.0002"]], strict=True):
+        assert train("experiment=demo", f"run_dir={folder}", "trainer.threads=1", *words) == 0
+    assert_same(*folders)
 
 
 def test_a_resumed_run_may_change_its_engine(tmp_path: Path) -> None:
