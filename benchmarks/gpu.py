@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any, TextIO
 
@@ -52,7 +55,9 @@ class Setting:
 
 
 #: DGL-KE: awslabs/dgl-ke, examples/fb15k/multi_gpu.sh, one GPU. Its chunks of a batch share negatives, as ours does.
-#: SMORE: batches of 512 with 1024 shared negatives, in all of its scripts; single hops with Adagrad, queries with Adam.
+#: SMORE: batches of 512 with 1024 shared negatives, as most of its scripts have it. Its ComplEx has d = 50, batches of
+#: 256 and Adagrad at 0.1; its BetaE d = 400 on FB15k-237, and d = 100 at 5e-5 on Freebase. d = 400 for all models, 1e-4
+#: for GQE and Query2box, and BetaE's d = 400 at 5e-5 are our choice, so that models are measured at one size.
 SETTINGS = {
     "dglke-transe-l1": Setting("DGL-KE", "TransE", 400, 1000, 200, lambda: Adagrad(lr=0.01), options={"margin": 16.0}),
     "dglke-transe-l2": Setting(
@@ -140,16 +145,18 @@ def train(setting: Setting, graph: KnowledgeGraph, engine: Engine, steps: int, s
     task = QueryTask(
         graph, model, sampler=QuerySampler(graph, options, threads=2), seed=seed, weighting="none", **parts
     )
-    batches = task.batches()
-    for _ in range(WARM_UP):
-        task.step(next(batches))
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    start = time.perf_counter()
-    for _ in range(steps):
-        task.step(next(batches))
-    seconds = time.perf_counter() - start
-    task.close()
+    try:
+        batches = task.batches()
+        for _ in range(WARM_UP):
+            task.step(next(batches))
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        for _ in range(steps):
+            task.step(next(batches))
+        seconds = time.perf_counter() - start
+    finally:
+        task.close()
     peak = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
     return {
         "peer": setting.peer,
@@ -160,38 +167,63 @@ def train(setting: Setting, graph: KnowledgeGraph, engine: Engine, steps: int, s
     }
 
 
+def attempt(work: Callable[[], Result]) -> Result:
+    """Returns the figures of a case, or what went wrong with it: others are measured all the same."""
+    try:
+        return work()
+    except Exception as error:  # a kernel, a driver or torch may fail in any way
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
 def measure(options: argparse.Namespace) -> Result:
-    """Returns all figures.
+    """Returns all figures; what there is of them is written after each case, where ``--out`` names a file.
 
     Raises:
         GraphkitError: there is no GPU.
     """
     if missing := missing_gpu(0):
         raise GraphkitError(f"there is no GPU to measure: {missing}")
-    kernels = {}
+    result: Result = {
+        "gpu": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "back_end": back_end().reason,
+        "graph": options.graph,
+        "kernels": {},
+        "training": {},
+    }
     # Data are made on the GPU by default; whoever needs some on the CPU says so.
     with torch.device("cuda"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         generator = torch.Generator("cuda").manual_seed(options.seed)
         for case in cases(Sizes.shrunk(options.dim, 1), generator):
-            kernels[case.name] = time_case(case, options.rounds, "cuda", compiled=not options.no_compile)
+            timed = partial(time_case, case, options.rounds, "cuda", compiled=not options.no_compile)
+            result["kernels"][case.name] = attempt(timed)
+            keep(result, options.out)
+    measure_training(options, result, {name: partial(GPU, **place) for name, place in PLACES.items()})
+    rates = {name: found["positives_per_s"] for name, found in result["training"].items() if "error" not in found}
+    label = "positive triples or queries trained a second"
+    return {**result, "bars": {"label": label, "heights": {"graphkit": rates}}}
+
+
+def measure_training(options: argparse.Namespace, result: Result, engines: dict[str, Callable[[], Engine]]) -> None:
+    """Trains with each setting on each engine, and adds the figures to `result`."""
     named = options.graph in graphkit.data.names()
     graph = graphkit.data.load(options.graph) if named else KnowledgeGraph.open(options.graph, resident=True)
-    training = {
-        f"{name} {place}": train(SETTINGS[name], graph, GPU(**engine), options.steps, options.seed)
-        for name in options.settings
-        for place, engine in PLACES.items()
-    }
-    rates = {name: found["positives_per_s"] for name, found in training.items()}
-    return {
-        "gpu": torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-        "back_end": back_end().reason,
-        "graph": options.graph,
-        "kernels": kernels,
-        "training": training,
-        "bars": {"label": "positive triples or queries trained a second", "heights": {"graphkit": rates}},
-    }
+    for name in options.settings:
+        for place, engine in engines.items():
+
+            def run(name: str = name, engine: Callable[[], Engine] = engine) -> Result:
+                return train(SETTINGS[name], graph, engine(), options.steps, options.seed)
+
+            result["training"][f"{name} {place}"] = attempt(run)
+            keep(result, options.out)
+
+
+def keep(result: Result, path: Path | None) -> None:
+    """Writes what has been measured so far: a process that dies takes no figures with it."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def show(result: Result, out: TextIO) -> None:
@@ -200,10 +232,16 @@ def show(result: Result, out: TextIO) -> None:
     columns = ("graphkit_ms", "eager_ms", "compiled_ms", "ratio_eager", "ratio_compiled")
     print(f"{'':36}" + "".join(f"{column:>16}" for column in columns), file=out)
     for name, parts in result["kernels"].items():
+        if "error" in parts:
+            print(f"{name:36}{parts['error']}", file=out)
+            continue
         for part, row in parts.items():
             both = "both passes" if part == "backward" else part
             print(f"{f'{name} {both}':36}" + "".join(f"{shown(row.get(c), 3):>16}" for c in columns), file=out)
     for name, row in result["training"].items():
+        if "error" in row:
+            print(f"{name:36}{row['error']}", file=out)
+            continue
         memory = f"{shown(row['gpu_mib'], 0)} MiB"
         print(f"{name:36}{row['ms_per_step']:>10.2f} ms{row['positives_per_s']:>14,.0f}/s{memory:>14}", file=out)
 

@@ -27,6 +27,9 @@ RESUME_KEYS = (
     "allow_targets",
 )
 
+#: Groups of which another YAML may be chosen for a run that exists.
+CHOICES = frozenset({"engine"})
+
 
 def conf_folder() -> Path:
     """Returns the folder of the YAML files: graphkit/conf in a wheel, conf/ beside the package in a checkout."""
@@ -49,30 +52,41 @@ def config_folders(words: Sequence[str]) -> list[Path]:
 def override(config: Config, words: Sequence[str], *, allowed: Sequence[str]) -> Config:
     """Returns a run's configuration with ``key=value`` words applied; values are YAML.
 
+    A choice of a group (``engine=gpu``) is made before settings within it, wherever it stands among the words.
+
     Raises:
         GraphkitError: a word is no setting, its key is not allowed or its value cannot be read.
     """
     changed = copy.deepcopy(config)
     for word in words:
-        key, separator, value = word.partition("=")
-        if not separator:
+        if "=" not in word:
             raise GraphkitError(f"{word!r} is no setting; write key=value")
-        if key not in allowed and not ("engine" in allowed and _is_engine_setting(changed, key)):
+    given = [word.partition("=")[::2] for word in words]
+    for group, name in given:
+        if group in CHOICES and group in allowed:
+            changed[group] = _choice(group, name)
+    settings = [*allowed]
+    for group in CHOICES.intersection(allowed):
+        settings += flat_keys(changed.get(group, {}), f"{group}.")
+    for key, value in given:
+        if key not in settings:
             raise GraphkitError(
-                f"{key!r} cannot be set here{did_you_mean(key, allowed)}; settings: {', '.join(allowed)}"
+                f"{key!r} cannot be set here{did_you_mean(key, settings)}; settings: {', '.join(settings)}"
             )
-        if key == "engine":
-            changed["engine"] = _choice("engine", value)
-            continue
-        *path, last = key.split(".")
-        part = changed
-        for name in path:
-            part = part[name]
-        try:
-            part[last] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise GraphkitError(f"{key} is {value!r}, which is no value; write it as in YAML") from None
+        if key not in CHOICES:
+            _set(changed, key, value)
     return changed
+
+
+def _set(config: Config, key: str, value: str) -> None:
+    *path, last = key.split(".")
+    part = config
+    for name in path:
+        part = part[name]
+    try:
+        part[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise GraphkitError(f"{key} is {value!r}, which is no value; write it as in YAML") from None
 
 
 def _choice(group: str, name: str) -> Config:
@@ -86,11 +100,6 @@ def _choice(group: str, name: str) -> Config:
         raise GraphkitError(f"there is no {group} {name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}")
     settings: Config = yaml.safe_load((conf_folder() / group / f"{name}.yaml").read_text(encoding="utf-8"))
     return settings
-
-
-def _is_engine_setting(config: Config, key: str) -> bool:
-    group, _, name = key.partition(".")
-    return group == "engine" and name in config.get("engine", {}) and name != "_target_"
 
 
 def flat_keys(config: Config, prefix: str = "") -> Iterator[str]:

@@ -49,7 +49,15 @@ class RowOptimizer(ABC):
         """Returns the state of a fresh table: tensors whose first axis is the rows of `weight` [N, D]."""
 
     @abstractmethod
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:
+    def step(
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
         """Updates rows in place.
 
         Args:
@@ -58,6 +66,8 @@ class RowOptimizer(ABC):
             ids: int64[U] rows, or None for all. That they are distinct is up to the caller: `reduce_duplicates` makes
                 them so.
             gradient: float32[U, D], or [N, D] without ids.
+            checked: the caller found ids to be rows and the gradient to be finite, so that the host need not wait for
+                a GPU to look again.
 
         Raises:
             GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite; nothing
@@ -83,8 +93,16 @@ class SGD(RowOptimizer):
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102  # as in the base class
         return _rounding_steps(weight)
 
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
-        sgd_(weight, state.get("steps"), ids, gradient, self.lr)
+    def step(  # noqa: D102
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
+        sgd_(weight, state.get("steps"), ids, gradient, self.lr, checked=checked)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
         return torch.optim.SGD(parameters, lr=self._dense_lr(share))
@@ -99,8 +117,16 @@ class Adagrad(RowOptimizer):
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
         return {"sum": _zeros(weight), **_rounding_steps(weight)}
 
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
-        adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
+    def step(  # noqa: D102
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
+        adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps, checked=checked)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
         return _dense_adagrad(parameters, self._dense_lr(share), self.eps)
@@ -118,8 +144,16 @@ class RowAdagrad(RowOptimizer):
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
         return {"sum": _zeros(weight[:, 0]), **_rounding_steps(weight)}
 
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
-        row_adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps)
+    def step(  # noqa: D102
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
+        row_adagrad_(weight, state["sum"], state.get("steps"), ids, gradient, self.lr, self.eps, checked=checked)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
         return _dense_adagrad(parameters, self._dense_lr(share), self.eps)
@@ -150,24 +184,35 @@ class Adam(RowOptimizer):
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:  # noqa: D102
         return {"mean": _zeros(weight), "square": _zeros(weight), "steps": _steps(weight)}
 
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:  # noqa: D102
+    def step(  # noqa: D102
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
         mean, square, steps = state["mean"], state["square"], state["steps"]
-        adam_(weight, mean, square, steps, ids, gradient, self.lr, self.beta1, self.beta2, self.eps)
+        adam_(weight, mean, square, steps, ids, gradient, self.lr, self.beta1, self.beta2, self.eps, checked=checked)
 
     def dense(self, parameters: Iterable[Tensor], *, share: float = 1.0) -> torch.optim.Optimizer:  # noqa: D102
+        # Fused, counts of steps lie where the parameters do, and torch moves those of a checkpoint there; otherwise it
+        # refuses counts on a GPU.
         kept = list(parameters)
-        betas = (self.beta1, self.beta2)
-        return torch.optim.Adam(kept, lr=self._dense_lr(share), betas=betas, eps=self.eps, fused=_fused(kept))
+        betas, fused = (self.beta1, self.beta2), _fused(kept, "cpu", "cuda")
+        return torch.optim.Adam(kept, lr=self._dense_lr(share), betas=betas, eps=self.eps, fused=fused)
 
 
 def _dense_adagrad(parameters: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Adagrad:
+    # On a GPU, torch has no fused Adagrad before 2.12.
     kept = list(parameters)
-    return torch.optim.Adagrad(kept, lr=lr, eps=eps, fused=_fused(kept))
+    return torch.optim.Adagrad(kept, lr=lr, eps=eps, fused=_fused(kept, "cpu"))
 
 
-def _fused(parameters: list[Tensor]) -> bool | None:
-    """Returns whether torch's one pass over all parameters is asked for; elsewhere than on the CPU, torch chooses."""
-    return True if all(parameter.device.type == "cpu" for parameter in parameters) else None
+def _fused(parameters: list[Tensor], *devices: str) -> bool | None:
+    """Returns whether torch's one pass over all parameters is asked for; elsewhere than on `devices`, torch chooses."""
+    return True if all(parameter.device.type in devices for parameter in parameters) else None
 
 
 def _zeros(weight: Tensor) -> Tensor:

@@ -120,7 +120,17 @@ def require_gather(table: Tensor, ids: Tensor, places: Tensor | None, rows: Tens
 
 
 def require_rows(name: str, ids: Tensor, where: str, size: int) -> None:
-    """Makes sure that int64 ids, in the words that an error is to have, are from 0 to size - 1."""
+    """Makes sure that ids are rows.
+
+    Args:
+        name: what an id is called in an error.
+        ids: int64[U], on any device; the host waits for a GPU.
+        where: the rows, as an error calls them.
+        size: how many there are.
+
+    Raises:
+        GraphkitError: an id is below 0, or `size` or more.
+    """
     wrong = _native.first_bad_id(ids.cpu().contiguous(), size)
     if wrong >= 0:
         raise GraphkitError(

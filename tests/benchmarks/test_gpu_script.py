@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +82,43 @@ def test_a_case_that_does_not_fit_has_no_figure(monkeypatch: pytest.MonkeyPatch)
     result = {"gpu": "none", "torch": "2", "back_end": "-", "kernels": {"one": found}, "training": {}}
     gpu.show(result, out := io.StringIO())
     assert "one forward" in out.getvalue()
+
+
+def test_a_failure_is_recorded_and_the_figures_of_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gpu
+
+    small = gpu.dataclasses.replace(gpu.SETTINGS["smore-gqe"], dim=8, batch_size=16, negatives=8, structures="1p")
+    monkeypatch.setattr(gpu, "SETTINGS", {"wrong": gpu.dataclasses.replace(small, model="None"), "right": small})
+    kept = []
+    written = gpu.keep
+    monkeypatch.setattr(gpu, "keep", lambda result, path: kept.append(written(result, path) or path.read_text()))
+    path = tmp_path / "made" / "gpu.json"
+    options = argparse.Namespace(graph="geography", settings=["wrong", "right"], steps=1, seed=0, out=path)
+    result: dict[str, Any] = {"gpu": "none", "torch": "2", "back_end": "-", "kernels": {"k": {"error": "broken"}}}
+    result["training"] = {}
+    gpu.measure_training(options, result, {"here": CPU})
+    first, last = (json.loads(text)["training"] for text in kept)
+    assert first == {"wrong here": {"error": "AttributeError: module 'graphkit.models' has no attribute 'None'"}}
+    assert last == result["training"] and last["right here"]["steps"] == 1
+    gpu.show(result, out := io.StringIO())
+    assert "broken" in out.getvalue() and "AttributeError" in out.getvalue() and "right here" in out.getvalue()
+
+
+def test_a_task_that_fails_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpu
+
+    def fail(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    closed: list[Any] = []
+    close = gpu.QueryTask.close
+    monkeypatch.setattr(gpu.QueryTask, "step", fail)
+    monkeypatch.setattr(gpu.QueryTask, "close", lambda task: closed.append(close(task)))
+    small = gpu.dataclasses.replace(gpu.SETTINGS["smore-complex"], dim=8, batch_size=16, negatives=8)
+    graph = random_graph(40, 3, 200)
+    assert gpu.attempt(lambda: gpu.train(small, graph, CPU(), 1, 0)) == {
+        "error": "OutOfMemoryError: CUDA out of memory"
+    }
+    assert closed == [None]

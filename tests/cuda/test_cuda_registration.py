@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from shim.launcher import ShimLauncher
 from torch import Tensor
 
+from graphkit.engine import SGD, Adagrad, Adam, RowAdagrad, RowOptimizer, optimizers
 from graphkit.engine.cuda.registration import implementations
+from graphkit.errors import GraphkitError
 
 
 def _randn(*shape: int, seed: int = 0) -> Tensor:
@@ -65,3 +68,20 @@ def test_an_operation_and_its_kernels_agree(operation: Any, implementation: Any)
     for left, right in zip(*sides, strict=True):
         assert left.dtype == right.dtype
         torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adagrad(), RowAdagrad(), Adam()], ids=lambda made: type(made).__name__)
+def test_a_step_trusts_the_caller_who_has_looked_and_no_other(
+    optimizer: RowOptimizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for operation, implementation in implementations():
+        name = operation._opoverload._schema.name.removeprefix("graphkit::")
+        if hasattr(optimizers, name):
+            monkeypatch.setattr(optimizers, name, partial(implementation, ShimLauncher()))
+    weight, gradient = torch.zeros(4, 8), torch.full((1, 8), torch.nan)
+    state = optimizer.new_state(weight)
+    with pytest.raises(GraphkitError, match="the gradient of row 2 has the value nan"):
+        optimizer.step(weight, state, _ids(2), gradient)
+    assert weight.eq(0).all()
+    optimizer.step(weight, state, _ids(2), gradient, checked=True)
+    assert weight[2].isnan().all()

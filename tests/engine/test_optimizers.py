@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -220,3 +222,34 @@ def test_parameters_have_a_share_of_the_learning_rate_unless_they_have_their_own
 ) -> None:
     optimizer = rule(lr=0.5, dense_lr=dense_lr).dense([torch.zeros(2, requires_grad=True)], share=share)
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(expected)]
+
+
+class OfGpu:
+    """A parameter, as far as the choice of torch's implementation looks at it."""
+
+    device = torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "expected"),
+    [(Adam(), "Adam", True), (Adagrad(), "Adagrad", None), (RowAdagrad(), "Adagrad", None)],
+    ids=["adam", "adagrad", "row_adagrad"],
+)
+def test_on_a_gpu_adam_is_fused_and_so_takes_counts_of_steps_there(
+    optimizer: RowOptimizer, name: str, expected: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(torch.optim, name, lambda parameters, **settings: made.append(settings["fused"]))
+    optimizer.dense([OfGpu()])  # type: ignore[list-item]
+    optimizer.dense([torch.ones(1)])
+    assert made == [expected, True]
+
+
+def test_values_are_looked_at_on_the_cpu_though_the_caller_says_it_has() -> None:
+    weight, gradient = torch.ones(3, 2), torch.full((1, 2), torch.nan)
+    for optimizer in (SGD(), Adagrad(), RowAdagrad(), Adam()):
+        state = optimizer.new_state(weight)
+        for ids in (torch.tensor([1]), torch.tensor([7])):
+            with pytest.raises(GraphkitError, match="nothing was updated"):
+                optimizer.step(weight, state, ids, gradient, checked=True)
+    assert weight.eq(1).all()

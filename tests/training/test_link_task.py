@@ -168,7 +168,15 @@ class Recorder(RowOptimizer):
     def new_state(self, weight: Tensor) -> dict[str, Tensor]:
         return {}
 
-    def step(self, weight: Tensor, state: dict[str, Tensor], ids: Tensor | None, gradient: Tensor) -> None:
+    def step(
+        self,
+        weight: Tensor,
+        state: dict[str, Tensor],
+        ids: Tensor | None,
+        gradient: Tensor,
+        *,
+        checked: bool = False,
+    ) -> None:
         self.gradient = torch.zeros_like(weight)
         self.gradient[slice(None) if ids is None else ids] = gradient
 

@@ -48,42 +48,43 @@ def gather_rows(
     launcher.launch(_FILE, f"gather_rows_{_NAMES[table.dtype]}", grid, block, arguments)
 
 
-def add_rows(launcher: Launcher, to: Tensor, places: Tensor, added: Tensor, *, checked: bool = False) -> None:
+def add_rows(launcher: Launcher, total: Tensor, places: Tensor, rows: Tensor, *, checked: bool = False) -> None:
     """Adds rows to others, those of one place in the order in which they occur.
 
     Args:
         launcher: starts the kernel.
-        to: float32[U, D], contiguous, changed.
+        total: float32[U, D], contiguous, changed.
         places: int64[P], the rows that are added to; they may repeat.
-        added: float32[P, D].
+        rows: float32[P, D].
         checked: see above.
 
     Raises:
         GraphkitError: shapes or dtypes do not go together, or a place is no row; nothing was written.
     """
-    if to.dim() != 2 or to.dtype != torch.float32 or not to.is_contiguous():
+    if total.dim() != 2 or total.dtype != torch.float32 or not total.is_contiguous():
         raise GraphkitError(
-            f"rows that are added to are {to.dtype} of shape {tuple(to.shape)}; give contiguous float32 of shape (U, D)"
+            f"rows that are added to are {total.dtype} of shape {tuple(total.shape)}; give contiguous float32 of shape "
+            "(U, D)"
         )
-    shape = (len(places), to.shape[1])
-    if places.dim() != 1 or places.dtype != torch.int64 or added.shape != shape or added.dtype != to.dtype:
+    shape = (len(places), total.shape[1])
+    if places.dim() != 1 or places.dtype != torch.int64 or rows.shape != shape or rows.dtype != total.dtype:
         raise GraphkitError(
-            f"places are {places.dtype} of shape {tuple(places.shape)}, and {added.dtype} of shape "
-            f"{tuple(added.shape)} is to be added to rows of width {to.shape[1]}; give int64 of shape (P,) and float32 "
-            f"of shape (P, {to.shape[1]})"
+            f"places are {places.dtype} of shape {tuple(places.shape)}, and {rows.dtype} of shape "
+            f"{tuple(rows.shape)} is to be added to rows of width {total.shape[1]}; give int64 of shape (P,) and "
+            f"float32 of shape (P, {total.shape[1]})"
         )
     if not checked:
-        require_rows("place", places, "rows that are added to", len(to))
-    if added.numel() == 0:
+        require_rows("place", places, "rows that are added to", len(total))
+    if rows.numel() == 0:
         return
     ascending, order = places.sort(stable=True)
     grid, block, lanes = of_teams(len(places), _packs(shape[1]))
     arguments: list[Tensor | int | float | None] = [
-        to,
+        total,
         shape[1],
         ascending,
         order,
-        added.contiguous(),
+        rows.contiguous(),
         len(places),
         lanes,
     ]

@@ -45,7 +45,8 @@ def own_scores(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores of own candidates, and the order that the gradient goes through them in.
 
-    Waits for the device once, to see whether all places are rows.
+    Waits for the device once, to see whether all places are rows: they come from models, and not as the feed resolved
+    them.
 
     Args:
         launcher: starts the kernels.

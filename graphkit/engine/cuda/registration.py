@@ -52,15 +52,16 @@ def implementations() -> list[tuple[Any, Implementation]]:
         (shared_gradients, cuda_scores.shared_gradients),
         (score_counts, cuda_counts.score_counts),
         (pair_counts, cuda_counts.pair_counts),
-        (sgd_, _checked(cuda_optimizers.sgd_)),
-        (adagrad_, _checked(cuda_optimizers.adagrad_)),
-        (row_adagrad_, _checked(cuda_optimizers.row_adagrad_)),
-        (adam_, _checked(cuda_optimizers.adam_)),
+        (sgd_, cuda_optimizers.sgd_),
+        (adagrad_, cuda_optimizers.adagrad_),
+        (row_adagrad_, cuda_optimizers.row_adagrad_),
+        (adam_, cuda_optimizers.adam_),
     ]
 
 
+@functools.cache
 def register() -> bool:
-    """Registers all kernels, if there is a GPU to run them on; otherwise says why not, once.
+    """Registers all kernels, once in a process, if there is a GPU to run them on; otherwise says why not.
 
     Returns:
         Whether they are registered.
@@ -74,17 +75,10 @@ def register() -> bool:
     return True
 
 
-def _checked(step: Implementation) -> Implementation:
-    """Returns a step of an optimiser that looks at ids and gradients, unless the caller has."""
-
-    def run(launcher: Launcher, *arguments: Any) -> None:
-        step(launcher, *arguments, checked=dispatch.values_checked)
-
-    return run
-
-
-def _cross_entropies(launcher: Launcher, *arguments: Any) -> Any:
-    return in_smaller_chunks(lambda: cuda_softmax.cross_entropies(launcher, *arguments))
+def _cross_entropies(
+    launcher: Launcher, queries: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor, rounded: bool
+) -> Any:
+    return in_smaller_chunks(lambda: cuda_softmax.cross_entropies(launcher, queries, rows, targets, rounded))
 
 
 def _cross_entropy_gradients(

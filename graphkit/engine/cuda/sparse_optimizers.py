@@ -5,11 +5,8 @@ the weight and of its step. Weights of SGD and Adagrad have the very bits of a C
 differ by few units in the last place, so that of bfloat16 weights one in some thousands is rounded to the other side.
 
 Tables that are not contiguous, or of another dtype, are updated by the twins. Each function has the arguments of its
-operation after a launcher, and one more:
-
-checked:
-    Ids were found to be rows, and gradients finite, before they came here: they are not looked at again, for which the
-    host would wait. Shapes and dtypes are looked at in any case.
+operation after a launcher. What is `checked` is not looked at again, for which the host would wait; shapes and dtypes
+are looked at in any case.
 """
 
 from __future__ import annotations
@@ -36,7 +33,6 @@ def sgd_(
     gradient: Tensor,
     lr: float,
     seed: int = 0,
-    *,
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.sgd_`."""
@@ -57,7 +53,6 @@ def adagrad_(
     lr: float,
     eps: float,
     seed: int = 0,
-    *,
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.adagrad_`."""
@@ -78,7 +73,6 @@ def row_adagrad_(
     lr: float,
     eps: float,
     seed: int = 0,
-    *,
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.row_adagrad_`."""
@@ -103,7 +97,6 @@ def adam_(
     beta2: float,
     eps: float,
     seed: int = 0,
-    *,
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.adam_`."""

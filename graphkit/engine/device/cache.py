@@ -10,7 +10,6 @@ from torch import Tensor
 
 from graphkit.engine.device.protocol import Device
 from graphkit.engine.device.staging import Outgoing, StagingRing, bring_back
-from graphkit.engine.kernels.dispatch import checked_values
 from graphkit.engine.table import EmbeddingTable
 from graphkit.errors import GraphkitError
 
@@ -110,8 +109,9 @@ class RowCache:
     def update(self, slots: Tensor | None, gradient: Tensor) -> None:
         """Applies one step to rows in distinct slots, int64[U] on the device, or all, with their gradient [U, D]."""
         assert self._table.optimizer is not None  # it is trained
-        with torch.no_grad(), self._device.computing(), checked_values():  # by `DeviceFeed.collect`
-            self._table.optimizer.step(self.weight, self.state, slots, gradient)
+        with torch.no_grad(), self._device.computing():
+            # `DeviceFeed.collect` has looked.
+            self._table.optimizer.step(self.weight, self.state, slots, gradient, checked=True)
 
     def write_back(self) -> None:
         """Copies all rows and their state to the table; they stay cached."""

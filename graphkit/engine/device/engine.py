@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from graphkit.engine.cuda.registration import register
 from graphkit.engine.device.cache import Policy
 from graphkit.engine.device.cuda import CudaDevice
 from graphkit.engine.device.pipeline import DeviceFeed
@@ -131,6 +130,8 @@ class GPU(DeviceEngine):
         self, *, index: int = 0, cache_rows: int = 0, cache: Policy = "degree", zero_copy: bool = False
     ) -> None:
         device = CudaDevice(index)
+        from graphkit.engine.cuda.registration import register  # launch code, which other devices do without
+
         register()  # or says what is missing for it, now rather than within the first step
         super().__init__(device, cache_rows=cache_rows, cache=cache, zero_copy=zero_copy)
 

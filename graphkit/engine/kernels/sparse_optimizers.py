@@ -35,7 +35,15 @@ _SGD, _ADAGRAD, _ROW_ADAGRAD, _ADAM = range(4)
 
 
 @torch.library.custom_op("graphkit::sgd_", mutates_args=("weight", "steps"))
-def sgd_(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Tensor, lr: float, seed: int = 0) -> None:
+def sgd_(
+    weight: Tensor,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    seed: int = 0,
+    checked: bool = False,
+) -> None:
     """Takes a step of stochastic gradient descent.
 
     Args:
@@ -45,11 +53,13 @@ def sgd_(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Ten
         gradient: float32[U, D].
         lr: the learning rate.
         seed: of the rounding of bfloat16.
+        checked: the caller found ids to be rows and gradients to be finite, so that the host need not wait for a GPU
+            to look again. On the CPU, where that costs little, they are looked at in any case.
 
     Raises:
         GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite.
     """
-    gradient = require_step(weight, {}, steps, ids, gradient)
+    gradient = require_step(weight, {}, steps, ids, gradient, values=_looks(weight, checked))
     if _is_native(weight, steps):
         _step(_SGD, weight, None, None, steps, ids, gradient, lr=lr, seed=seed)
     else:
@@ -66,9 +76,10 @@ def adagrad_(
     lr: float,
     eps: float,
     seed: int = 0,
+    checked: bool = False,
 ) -> None:
     """Takes a step of Adagrad; `total` is float32[N, D] sums of squares, the rest as for `sgd_`."""
-    gradient = require_step(weight, {"total": total}, steps, ids, gradient)
+    gradient = require_step(weight, {"total": total}, steps, ids, gradient, values=_looks(weight, checked))
     if _is_native(weight, total, steps):
         _step(_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
@@ -85,9 +96,10 @@ def row_adagrad_(
     lr: float,
     eps: float,
     seed: int = 0,
+    checked: bool = False,
 ) -> None:
     """Takes a step of row-wise Adagrad; `total` is float32[N] sums of mean squares, the rest as for `sgd_`."""
-    gradient = require_step(weight, {}, steps, ids, gradient)
+    gradient = require_step(weight, {}, steps, ids, gradient, values=_looks(weight, checked))
     require_state("total", total, weight, (len(weight),))
     if _is_native(weight, total, steps):
         _step(_ROW_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
@@ -108,9 +120,12 @@ def adam_(
     beta2: float,
     eps: float,
     seed: int = 0,
+    checked: bool = False,
 ) -> None:
     """Takes a step of Adam; `mean` and `square` are float32[N, D], `steps` int64[N], the rest as for `sgd_`."""
-    gradient = require_step(weight, {"mean": mean, "square": square}, steps, ids, gradient)
+    gradient = require_step(
+        weight, {"mean": mean, "square": square}, steps, ids, gradient, values=_looks(weight, checked)
+    )
     if _is_native(weight, mean, square, steps):
         _step(
             _ADAM,
@@ -131,7 +146,15 @@ def adam_(
 
 
 @sgd_.register_fake
-def _(weight: Tensor, steps: Tensor | None, ids: Tensor | None, gradient: Tensor, lr: float, seed: int = 0) -> None:
+def _(
+    weight: Tensor,
+    steps: Tensor | None,
+    ids: Tensor | None,
+    gradient: Tensor,
+    lr: float,
+    seed: int = 0,
+    checked: bool = False,
+) -> None:
     pass
 
 
@@ -146,6 +169,7 @@ def _(
     lr: float,
     eps: float,
     seed: int = 0,
+    checked: bool = False,
 ) -> None:
     pass
 
@@ -163,6 +187,7 @@ def _(
     beta2: float,
     eps: float,
     seed: int = 0,
+    checked: bool = False,
 ) -> None:
     pass
 
@@ -186,6 +211,11 @@ def _step(
     ids = None if ids is None else ids.contiguous()
     threads = torch.get_num_threads()
     _native.step_rows(rule, bits, first, second, steps, ids, gradient, lr, beta1, beta2, eps, seed, threads)
+
+
+def _looks(weight: Tensor, checked: bool) -> bool:
+    """Tells whether an operation looks at ids and gradients."""
+    return not checked or weight.device.type == "cpu"
 
 
 def _is_native(weight: Tensor, *state: Tensor | None) -> bool:

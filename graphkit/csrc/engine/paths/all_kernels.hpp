@@ -8,6 +8,8 @@
 // Its terms take exponentials.
 #include "engine/paths/negative_terms.hpp"
 #include "engine/paths/pair_scores.hpp"
+// Gradients are of its kinds.
+#include "engine/paths/pair_gradients.hpp"
 // Counts score pairs.
 #include "engine/paths/rank_counts.hpp"
 #include "engine/paths/sparse_optimizers.hpp"
