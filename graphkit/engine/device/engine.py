@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, get_args
 
 from torch import Tensor, nn
@@ -50,22 +50,25 @@ class DeviceEngine(Engine):
         self._feed: DeviceFeed | None = None
 
     def place(self, model: nn.Module) -> nn.Module:
-        """See `Engine.place`: a twin whose parameters and buffers lie on the device."""
-        twin = copy.deepcopy(model)
-        for module in twin.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    there = nn.Parameter(self.device.upload(parameter), requires_grad=parameter.requires_grad)
-                    module._parameters[name] = there
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = self.device.upload(buffer)
+        """See `Engine.place`: a twin whose parameters and buffers lie on the device.
+
+        Raises:
+            GraphkitError: the engine has a model already.
+        """
+        if self._models is not None:
+            raise GraphkitError("this engine serves a task already, and an engine serves one; make one for each task")
+        # By identity, so that parameters which several modules share are shared on the device.
+        there: dict[int, Any] = {id(buffer): self.device.upload(buffer) for buffer in model.buffers()}
+        for parameter in model.parameters():
+            there[id(parameter)] = nn.Parameter(self.device.upload(parameter), requires_grad=parameter.requires_grad)
+        twin = copy.deepcopy(model, there)
         self._models = (model, twin)
         return twin
 
     def feed(  # noqa: D102  # as in the base class
         self, batches: Iterator[QueryBatch], table: EmbeddingTable, *, all_rows: bool, degrees: Callable[[], Tensor]
     ) -> Feed:
+        self.stop()
         self._feed = DeviceFeed(
             self.device,
             batches,
@@ -77,6 +80,11 @@ class DeviceEngine(Engine):
             degrees=degrees,
         )
         return self._feed
+
+    def stop(self, *, discard: bool = False) -> None:  # noqa: D102
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close(discard=discard)
 
     def computing(self) -> AbstractContextManager[None]:  # noqa: D102
         return self.device.computing()
@@ -108,12 +116,11 @@ class DeviceEngine(Engine):
         return _mapped(state, self.device.upload)
 
     def close(self) -> None:
-        """Brings the host up to date and lets threads go."""
-        if self._feed is not None:
-            self._feed.close()
-        self.write_back()
-        self._feed = None
-        self.device.close()
+        """See `Engine.close`; whichever part fails, the others are done."""
+        with ExitStack() as rest:
+            rest.callback(self.device.close)
+            rest.callback(self.write_back)
+            self.stop()
 
 
 class GPU(DeviceEngine):

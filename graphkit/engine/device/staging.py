@@ -126,6 +126,7 @@ def bring_back(device: Device, ring: StagingRing, tensors: Sequence[Tensor]) -> 
     slot.copied = device.record(stream)
     with span("wait for the device"):
         slot.copied.wait()
+    slot.copied = None  # nobody need wait for it again
     device.host_reads(slot.buffer)
     return found
 
