@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, get_args
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphkit.engine.cuda.registration import register
 from graphkit.engine.device.cache import Policy
 from graphkit.engine.device.cuda import CudaDevice
+from graphkit.engine.device.out_of_memory import explained
 from graphkit.engine.device.pipeline import DeviceFeed
 from graphkit.engine.device.protocol import Device
 from graphkit.engine.device.simulated import SimulatedDevice
@@ -65,9 +66,15 @@ class DeviceEngine(Engine):
         self._models = (model, twin)
         return twin
 
-    def feed(  # noqa: D102  # as in the base class
+    def feed(
         self, batches: Iterator[QueryBatch], table: EmbeddingTable, *, all_rows: bool, degrees: Callable[[], Tensor]
     ) -> Feed:
+        """See `Engine.feed`.
+
+        Raises:
+            GraphkitError: the table is bfloat16 and its rows are to be cached or read where they lie, or is not
+                contiguous and they are to be read so, or the device's memory does not suffice.
+        """
         self.stop()
         self._feed = DeviceFeed(
             self.device,
@@ -86,16 +93,20 @@ class DeviceEngine(Engine):
         if feed is not None:
             feed.close(discard=discard)
 
-    def computing(self) -> AbstractContextManager[None]:  # noqa: D102
-        return self.device.computing()
+    @contextmanager
+    def computing(self) -> Iterator[None]:  # noqa: D102
+        with explained(self.cache_rows), self.device.computing():
+            yield
 
     def collect(self, batch: GatheredBatch, losses: list[Tensor], gradient: Tensor) -> tuple[float, Tensor]:  # noqa: D102
         assert self._feed is not None  # it delivered the batch
-        return self._feed.collect(batch, losses, gradient)
+        with explained(self.cache_rows):
+            return self._feed.collect(batch, losses, gradient)
 
     def update(self, table: EmbeddingTable, batch: GatheredBatch, gradient: Tensor) -> None:  # noqa: D102
         assert self._feed is not None
-        self._feed.update(batch, gradient)
+        with explained(self.cache_rows):
+            self._feed.update(batch, gradient)
 
     def write_back(self) -> None:  # noqa: D102
         if self._feed is not None:
@@ -128,7 +139,7 @@ class GPU(DeviceEngine):
 
     Args:
         index: which one, as ``nvidia-smi`` counts those that are visible.
-        cache_rows, cache, zero_copy: see `DeviceEngine`.
+        cache_rows, cache, zero_copy: see `DeviceEngine`; tables of bfloat16 go without cache and without zero_copy.
 
     Raises:
         GraphkitError: torch cannot use the GPU, or an option is out of range.

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from graphkit.engine.device.cache import Policy, RowCache
+from graphkit.engine.device.out_of_memory import explained
 from graphkit.engine.device.protocol import Device
 from graphkit.engine.device.staging import Form, Outgoing, StagingRing, bring_back
 from graphkit.engine.prefetch import BatchResolver, GatheredBatch, ResolvedBatch
@@ -92,12 +93,14 @@ class DeviceFeed:
         degrees: Callable[[], Tensor],
     ) -> None:
         self._device, self._batches, self._table, self._all_rows = device, batches, table, all_rows
+        self._cache_rows = cache_rows
         # A ring for each thread that sends.
         self._ahead, self._late, self._outward = (StagingRing(device, slots=SLOTS) for _ in range(3))
         rings = {"inward": self._late, "outward": self._outward}
-        self._cache = (
-            RowCache(device, table, rows=cache_rows, policy=cache, degrees=degrees, **rings) if cache_rows > 0 else None
-        )
+        self._cache: RowCache | None = None
+        if cache_rows > 0:
+            with explained(cache_rows):
+                self._cache = RowCache(device, table, rows=cache_rows, policy=cache, degrees=degrees, **rings)
         self._mapped = device.mapped(table.weight) if zero_copy else None
         self._resolver = BatchResolver(len(table))
         self._gradient: Tensor | None = None
@@ -117,7 +120,7 @@ class DeviceFeed:
             except BaseException:
                 self._told = True
                 raise
-        with torch.no_grad(), span("gather"):
+        with torch.no_grad(), span("gather"), explained(self._cache_rows):
             ready = self._deliver(prepared)
         self._next = self._thread.submit(self._prepare)
         return ready
@@ -139,6 +142,9 @@ class DeviceFeed:
                 self.write_back()
         finally:
             self._cache = None
+            if self._mapped is not None:
+                self._device.unmap(self._table.weight)
+                self._mapped = None
         failed = None if self._told else self._next.exception()
         if failed is not None and not isinstance(failed, StopIteration) and sys.exception() is None:
             raise failed
@@ -159,7 +165,7 @@ class DeviceFeed:
             cached = torch.zeros_like(found.named) if self._cache is None else self._cache.slots(found.ids) >= 0
             ahead = torch.zeros_like(cached) if self._mapped is not None else ~cached & ~found.named
             early, late, kept = (mask.nonzero().squeeze(1) for mask in (ahead, ~cached & ~ahead, cached))
-        with span("gather"):
+        with span("gather"), explained(self._cache_rows):
             parts = _parts(found)
             forms: list[Form] = [(part.shape, part.dtype) for part in (*parts, early)]
             forms.append(((len(early), self._table.weight.shape[1]), torch.float32))

@@ -29,7 +29,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from graphkit.engine.device.protocol import Stream
+from graphkit.engine.device.protocol import Stream, require_mappable
 from graphkit.engine.device.simulated_tensor import DeviceFault, DeviceTensor, Factories, Memory, Zeros, tensors_of
 
 #: Bytes of memory that nothing was written to: NaN as a float, -1 as an integer.
@@ -112,11 +112,21 @@ class SimulatedDevice:
             return DeviceTensor(held, self._new_memory(), self)
 
     def mapped(self, host: Tensor) -> Tensor:
-        """See `Device.mapped`."""
+        """See `Device.mapped`; memory that is mapped already is refused, as by a GPU's driver."""
+        require_mappable(host)
         with self._lock:
-            memory = self._host.setdefault(_address(host), Memory(f"mapped table of {len(host)} rows"))
-            self._pinned.append(host)
+            if _address(host) in self._host:
+                raise DeviceFault(
+                    f"the table of {len(host)} rows is mapped already; unmap it before it is mapped again"
+                )
+            memory = self._host[_address(host)] = Memory(f"mapped table of {len(host)} rows")
             return DeviceTensor(host, memory, self)
+
+    def unmap(self, host: Tensor) -> None:
+        """See `Device.unmap`."""
+        with self._lock:
+            self.learn("host", self._clocks["compute"])
+            self._use(self._host.pop(_address(host)), "host", self._tick("host"), "the host", writes=True)
 
     def host_reads(self, *buffers: Tensor) -> None:
         """See `Device.host_reads`."""

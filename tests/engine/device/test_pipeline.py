@@ -250,6 +250,9 @@ def test_tables_of_bfloat16_are_trained_but_not_cached() -> None:
     assert run_steps(here, 6) == run_steps(there, 6)
     assert_same(tensors(here.state_dict()), tensors(there.state_dict()))
     with pytest.raises(GraphkitError) as error:
+        run_steps(trained(Simulated(zero_copy=True)), 1)
+    assert str(error.value) == ("engine.zero_copy is true and the table is torch.bfloat16; set engine.zero_copy=false")
+    with pytest.raises(GraphkitError) as error:
         run_steps(trained(Simulated(cache_rows=4)), 1)
     assert str(error.value) == (
         "engine.cache_rows is 4 and the table is torch.bfloat16; rows of float32 alone are updated on a device, so set "
