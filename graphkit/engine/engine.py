@@ -36,13 +36,20 @@ class Engine(ABC):
     def feed(
         self, batches: Iterator[QueryBatch], table: EmbeddingTable, *, all_rows: bool, degrees: Callable[[], Tensor]
     ) -> Feed:
-        """Returns batches with their rows, as `RowPrefetcher` does.
+        """Returns batches with their rows, as `RowPrefetcher` does; those that it returned before end.
 
         Args:
             batches: see there.
             table: see there.
             all_rows: see there.
             degrees: gives int64[N] edges at each entity.
+        """
+
+    def stop(self, *, discard: bool = False) -> None:  # noqa: B027  # nothing to do where nothing is under way
+        """Closes the present feed, if there is one.
+
+        Args:
+            discard: forget rows that are newer elsewhere than in the table, which is about to be filled anew.
         """
 
     def computing(self) -> AbstractContextManager[None]:
@@ -73,7 +80,7 @@ class Engine(ABC):
         """Takes over the model's parameters after they were changed on the host."""
 
     def close(self) -> None:  # noqa: B027
-        """Brings the host up to date and lets threads go; the feed is closed with it."""
+        """Closes the feed, brings the host up to date and lets threads go."""
 
     def to_host(self, state: Any) -> Any:
         """Returns nested dictionaries with tensors on the host in place of those of the device."""
@@ -87,16 +94,29 @@ class Engine(ABC):
 class CPU(Engine):
     """Computes where the tables are."""
 
+    def __init__(self) -> None:
+        self._feed: RowPrefetcher | None = None
+
     def place(self, model: nn.Module) -> nn.Module:  # noqa: D102  # as in the base class
         return model
 
     def feed(  # noqa: D102
         self, batches: Iterator[QueryBatch], table: EmbeddingTable, *, all_rows: bool, degrees: Callable[[], Tensor]
     ) -> Feed:
-        return RowPrefetcher(batches, table, all_rows=all_rows)
+        self.stop()
+        self._feed = RowPrefetcher(batches, table, all_rows=all_rows)
+        return self._feed
+
+    def stop(self, *, discard: bool = False) -> None:  # noqa: D102
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
 
     def collect(self, batch: GatheredBatch, losses: list[Tensor], gradient: Tensor) -> tuple[float, Tensor]:  # noqa: D102
         return sum(loss.item() for loss in losses), gradient
 
     def update(self, table: EmbeddingTable, batch: GatheredBatch, gradient: Tensor) -> None:  # noqa: D102
         table.update(batch.ids, gradient)
+
+    def close(self) -> None:  # noqa: D102
+        self.stop()

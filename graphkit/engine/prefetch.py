@@ -13,6 +13,7 @@ from torch import Tensor
 from graphkit.engine.id_resolver import IdResolver
 from graphkit.engine.table import EmbeddingTable
 from graphkit.engine.timeline import span
+from graphkit.errors import GraphkitError
 from graphkit.samplers import QueryBatch
 
 
@@ -102,6 +103,7 @@ class RowPrefetcher:
         self._table = table
         self._all_rows = all_rows
         self._resolver = BatchResolver(len(table))
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphkit-prefetch")
         self._next: Future[tuple[GatheredBatch, Tensor | None]] = self._thread.submit(self._gather)
 
@@ -109,6 +111,8 @@ class RowPrefetcher:
         return self
 
     def __next__(self) -> GatheredBatch:
+        if self._closed:
+            raise GraphkitError("these batches have ended with their feed; call batches() for others")
         with span("wait"):
             ready, missing = self._next.result()
         if ready.ids is None:
@@ -122,6 +126,7 @@ class RowPrefetcher:
 
     def close(self) -> None:
         """Waits for the gather under way and stops the thread."""
+        self._closed = True
         self._thread.shutdown(wait=True)
 
     def _gather(self) -> tuple[GatheredBatch, Tensor | None]:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from graphkit.engine import CPU, Adagrad, EmbeddingTable, Engine, GatheredBatch, RowOptimizer, TakenRows
-from graphkit.engine.engine import Feed
 from graphkit.engine.kernels import log_softmax
 from graphkit.engine.memory import keep_freed
 from graphkit.engine.timeline import span
@@ -124,14 +123,16 @@ class EmbeddingTask(ABC):
         self.precision = precision
         self.layer_precision = layer_precision
         self._trained = 0
-        self._feed: Feed | None = None
 
     def batches(self) -> Iterator[GatheredBatch]:
-        """Returns batches with their rows, from the batch after the last trained one."""
+        """Returns batches with their rows, from the batch after the last trained one.
+
+        Those that were returned before end with this, as with `load_state_dict` and `close`.
+        """
         keep_freed()
+        self.engine.stop()  # it reads the sampler on a thread of its own
         self.sampler.load_state_dict({"position": self._trained})
-        self._feed = self.engine.feed(self.sampler, self.table, all_rows=self.full, degrees=self._degrees)
-        return self._feed
+        return self.engine.feed(self.sampler, self.table, all_rows=self.full, degrees=self._degrees)
 
     def step(self, batch: GatheredBatch) -> dict[str, float]:
         """Trains on one batch: scores, loss, gradients, and the update of the rows it touched."""
@@ -173,7 +174,8 @@ class EmbeddingTask(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned."""
+        """Restores what `state_dict` returned; batches that are under way end."""
+        self.engine.stop(discard=True)
         self.table.load_state_dict(state["weights"]["entities"], state["optimizer"]["entities"])
         self.model.load_state_dict(state["weights"]["model"])
         self.engine.reload()
@@ -182,11 +184,11 @@ class EmbeddingTask(ABC):
         self._trained = state["sampler"]["position"]
 
     def close(self) -> None:
-        """Stops the prefetcher and the sampler's threads."""
-        if self._feed is not None:
-            self._feed.close()
-        self.engine.close()
-        self.sampler.close()
+        """Brings model and table up to date and stops the threads of the engine and the sampler."""
+        try:
+            self.engine.close()
+        finally:
+            self.sampler.close()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

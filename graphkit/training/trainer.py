@@ -136,23 +136,21 @@ class Trainer:
             _threads(schedule.threads),
             self._profiled(),
             TrainingProgress(schedule.max_steps, progress.step) as shown,
+            self._closing(),
         ):
-            try:
-                batches = iter(self.task.batches())
-                while progress.step < schedule.max_steps and not self._out_of_patience():
-                    self._advance(batches, shown)
-                    if self._signal is not None:
-                        self._save()
-                        raise Interrupted(self._signal, progress.step)
-                self._save()
-                if progress.step < schedule.max_steps:
-                    shown.note(
-                        f"stopped early at step {progress.step} of {schedule.max_steps}: no better {schedule.monitor} "
-                        f"in {schedule.patience} validations (best: step {progress.best_step}); trainer.patience=0 "
-                        "goes on"
-                    )
-            finally:
-                self.task.close()
+            batches = iter(self.task.batches())
+            while progress.step < schedule.max_steps and not self._out_of_patience():
+                self._advance(batches, shown)
+                if self._signal is not None:
+                    self._save()
+                    raise Interrupted(self._signal, progress.step)
+            self._save()
+            if progress.step < schedule.max_steps:
+                shown.note(
+                    f"stopped early at step {progress.step} of {schedule.max_steps}: no better {schedule.monitor} "
+                    f"in {schedule.patience} validations (best: step {progress.best_step}); trainer.patience=0 "
+                    "goes on"
+                )
         self.peak_anon_mib, self.peak_file_mib = memory.peak_anon_mib, memory.peak_file_mib
         return progress
 
@@ -247,6 +245,19 @@ class Trainer:
 
     def _kept(self, steps: list[int]) -> set[int]:
         return {*steps[-self.schedule.keep :], *([] if self.progress.best_step is None else [self.progress.best_step])}
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Closes the task after the block, whose own error is the one that is raised."""
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self.task.close()
+            except Exception as failed:
+                error.add_note(f"nor could the task be closed: {failed}")
+            raise
+        self.task.close()
 
     @contextmanager
     def _profiled(self) -> Iterator[None]:

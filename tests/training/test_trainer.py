@@ -113,6 +113,23 @@ def test_task_is_closed_when_a_step_fails(tmp_path: Path) -> None:
     assert task.closed == 1
 
 
+def test_an_error_is_not_hidden_by_another_while_the_task_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise GraphkitError("the thread was gone")
+
+    task = VectorTask(bad_step=3)
+    monkeypatch.setattr(task, "close", fail)
+    with pytest.raises(GraphkitError, match="the loss of step 3 ") as error:
+        trainer_in(tmp_path / "bad", task, QUIET).fit()
+    assert error.value.__notes__ == ["nor could the task be closed: the thread was gone"]
+    task = VectorTask()
+    monkeypatch.setattr(task, "close", fail)
+    with pytest.raises(GraphkitError, match="the thread was gone"):
+        trainer_in(tmp_path / "good", task, QUIET).fit()
+
+
 def test_handlers_of_signals_are_put_back(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     trainer_in(tmp_path / "run", VectorTask(), QUIET).fit()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from graphkit.engine.device.protocol import Device
-from graphkit.engine.device.staging import Outgoing, StagingRing, bring_back
+from graphkit.engine.device.staging import ALIGNMENT, Outgoing, StagingRing, bring_back
 from graphkit.engine.table import EmbeddingTable
 from graphkit.errors import GraphkitError
 
 Policy = Literal["degree", "lru"]
+
+#: Bytes that travel at once between table and cache: the rings keep as much pinned memory for good.
+PIECE = 64 * 2**20
 
 
 class RowCache:
@@ -62,8 +66,8 @@ class RowCache:
         self._named = torch.full((size,), -1, dtype=torch.int64)
         self._batches = 0
         with device.computing():
-            self.weight = device.upload(table.weight[:size])
-            self.state = {name: device.upload(values[:size]) for name, values in table.state.items()}
+            self.weight = self._like(table.weight, size)
+            self.state = {name: self._like(values, size) for name, values in table.state.items()}
         if policy == "degree":
             most = torch.sort(degrees(), descending=True, stable=True).indices[:size].sort().values
             self._fill(torch.arange(size), most)
@@ -96,8 +100,9 @@ class RowCache:
         slots = self.slots(ids)
         self._named[slots[slots >= 0]] = self._batches
         wanted = (slots < 0).nonzero().squeeze(1)
-        oldest = torch.sort(self._named, stable=True).indices
-        oldest = oldest[self._named[oldest] < self._batches][: len(wanted)]
+        count = min(len(wanted), len(self._named))
+        oldest = torch.topk(self._named, count, largest=False).indices  # no sort: a cache may have millions of slots
+        oldest = oldest[self._named[oldest] < self._batches]
         wanted = wanted[: len(oldest)]
         leaving = oldest[self.ids[oldest] >= 0]
         self._write_back(leaving)
@@ -123,6 +128,11 @@ class RowCache:
         sources = [self._table.weight] if weight else []
         targets = [self.weight] if weight else []
         sources, targets = [*sources, *self._table.state.values()], [*targets, *self.state.values()]
+        for piece in self._pieces(len(ids)):
+            self._send(slots[piece], ids[piece], sources, targets)
+
+    def _send(self, slots: Tensor, ids: Tensor, sources: list[Tensor], targets: list[Tensor]) -> None:
+        """Copies rows of tensors of the host to slots of tensors of the device."""
         forms = [((len(ids), *source.shape[1:]), source.dtype) for source in sources]
         parcel = Outgoing(self._device, self._inward, [((len(ids),), torch.int64), *forms])
         parcel.tensors[0].copy_(slots)
@@ -135,8 +145,11 @@ class RowCache:
                 target.index_copy_(0, places, rows)
 
     def _write_back(self, slots: Tensor) -> None:
-        if len(slots) == 0:
-            return
+        for piece in self._pieces(len(slots)):
+            self._bring(slots[piece])
+
+    def _bring(self, slots: Tensor) -> None:
+        """Copies slots, with their state, to the table."""
         parcel = Outgoing(self._device, self._inward, [((len(slots),), torch.int64)])
         parcel.tensors[0].copy_(slots)
         parcel.send()
@@ -148,3 +161,14 @@ class RowCache:
         self._device.host_writes(self._table.weight)
         for target, values in zip(targets, rows, strict=True):
             target[self.ids[slots]] = values
+
+    def _like(self, values: Tensor, size: int) -> Tensor:
+        """Returns room on the device for so many rows of a tensor."""
+        return self._device.allocate(size, *values.shape[1:], dtype=values.dtype, stream="compute")
+
+    def _pieces(self, count: int) -> Iterator[slice]:
+        """Cuts so many rows into pieces that fill no more than `PIECE` bytes, with their state and slots."""
+        kept = [self._table.weight, *self._table.state.values()]
+        row = 8 + sum(math.prod(values.shape[1:]) * values.itemsize for values in kept)
+        rows = max(1, (PIECE - ALIGNMENT * (len(kept) + 1)) // row)
+        return (slice(start, min(start + rows, count)) for start in range(0, count, rows))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.engine.device.protocol import Stream
+from graphkit.engine.device.protocol import Stream, require_mappable
 from graphkit.errors import GraphkitError
 
 
@@ -75,6 +75,7 @@ class CudaDevice:
 
     def mapped(self, host: Tensor) -> Tensor:
         """See `Device.mapped`; CuPy wraps the address that unified addressing gives registered memory."""
+        require_mappable(host)
         try:
             import cupy
         except ImportError:
@@ -82,8 +83,6 @@ class CudaDevice:
                 "engine.zero_copy is true and CuPy is missing, which gives a GPU the host's memory; install "
                 "graphkit[cuda], or set engine.zero_copy=false"
             ) from None
-        if host.dtype != torch.float32:
-            raise GraphkitError(f"engine.zero_copy is true and the table is {host.dtype}; set engine.zero_copy=false")
         size = host.numel() * host.element_size()
         failed: Any = torch.cuda.cudart().cudaHostRegister(host.data_ptr(), size, 0)  # type: ignore[no-untyped-call]
         if int(failed) != 0:
@@ -95,6 +94,11 @@ class CudaDevice:
         array = cupy.ndarray(tuple(host.shape), cupy.float32, cupy.cuda.MemoryPointer(memory, 0))
         there: Tensor = torch.utils.dlpack.from_dlpack(array)
         return there
+
+    def unmap(self, host: Tensor) -> None:
+        """See `Device.unmap`."""
+        self._streams["compute"].synchronize()
+        torch.cuda.cudart().cudaHostUnregister(host.data_ptr())  # type: ignore[no-untyped-call]
 
     def host_reads(self, *buffers: Tensor) -> None:
         """See `Device.host_reads`; a GPU does not check."""

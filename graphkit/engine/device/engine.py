@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from graphkit.engine.device.cache import Policy
 from graphkit.engine.device.cuda import CudaDevice
+from graphkit.engine.device.out_of_memory import explained
 from graphkit.engine.device.pipeline import DeviceFeed
 from graphkit.engine.device.protocol import Device
 from graphkit.engine.device.simulated import SimulatedDevice
@@ -49,22 +50,31 @@ class DeviceEngine(Engine):
         self._feed: DeviceFeed | None = None
 
     def place(self, model: nn.Module) -> nn.Module:
-        """See `Engine.place`: a twin whose parameters and buffers lie on the device."""
-        twin = copy.deepcopy(model)
-        for module in twin.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    there = nn.Parameter(self.device.upload(parameter), requires_grad=parameter.requires_grad)
-                    module._parameters[name] = there
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = self.device.upload(buffer)
+        """See `Engine.place`: a twin whose parameters and buffers lie on the device.
+
+        Raises:
+            GraphkitError: the engine has a model already.
+        """
+        if self._models is not None:
+            raise GraphkitError("this engine serves a task already, and an engine serves one; make one for each task")
+        # By identity, so that parameters which several modules share are shared on the device.
+        there: dict[int, Any] = {id(buffer): self.device.upload(buffer) for buffer in model.buffers()}
+        for parameter in model.parameters():
+            there[id(parameter)] = nn.Parameter(self.device.upload(parameter), requires_grad=parameter.requires_grad)
+        twin = copy.deepcopy(model, there)
         self._models = (model, twin)
         return twin
 
-    def feed(  # noqa: D102  # as in the base class
+    def feed(
         self, batches: Iterator[QueryBatch], table: EmbeddingTable, *, all_rows: bool, degrees: Callable[[], Tensor]
     ) -> Feed:
+        """See `Engine.feed`.
+
+        Raises:
+            GraphkitError: the table is bfloat16 and its rows are to be cached or read where they lie, or is not
+                contiguous and they are to be read so, or the device's memory does not suffice.
+        """
+        self.stop()
         self._feed = DeviceFeed(
             self.device,
             batches,
@@ -77,16 +87,25 @@ class DeviceEngine(Engine):
         )
         return self._feed
 
-    def computing(self) -> AbstractContextManager[None]:  # noqa: D102
-        return self.device.computing()
+    def stop(self, *, discard: bool = False) -> None:  # noqa: D102
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close(discard=discard)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:  # noqa: D102
+        with explained(self.cache_rows), self.device.computing():
+            yield
 
     def collect(self, batch: GatheredBatch, losses: list[Tensor], gradient: Tensor) -> tuple[float, Tensor]:  # noqa: D102
         assert self._feed is not None  # it delivered the batch
-        return self._feed.collect(batch, losses, gradient)
+        with explained(self.cache_rows):
+            return self._feed.collect(batch, losses, gradient)
 
     def update(self, table: EmbeddingTable, batch: GatheredBatch, gradient: Tensor) -> None:  # noqa: D102
         assert self._feed is not None
-        self._feed.update(batch, gradient)
+        with explained(self.cache_rows):
+            self._feed.update(batch, gradient)
 
     def write_back(self) -> None:  # noqa: D102
         if self._feed is not None:
@@ -107,12 +126,11 @@ class DeviceEngine(Engine):
         return _mapped(state, self.device.upload)
 
     def close(self) -> None:
-        """Brings the host up to date and lets threads go."""
-        if self._feed is not None:
-            self._feed.close()
-        self.write_back()
-        self._feed = None
-        self.device.close()
+        """See `Engine.close`; whichever part fails, the others are done."""
+        with ExitStack() as rest:
+            rest.callback(self.device.close)
+            rest.callback(self.write_back)
+            self.stop()
 
 
 class GPU(DeviceEngine):
@@ -120,7 +138,7 @@ class GPU(DeviceEngine):
 
     Args:
         index: which one, as ``nvidia-smi`` counts those that are visible.
-        cache_rows, cache, zero_copy: see `DeviceEngine`.
+        cache_rows, cache, zero_copy: see `DeviceEngine`; tables of bfloat16 go without cache and without zero_copy.
 
     Raises:
         GraphkitError: torch cannot use the GPU, or an option is out of range.

@@ -8,12 +8,15 @@ present batch names follow when it is over, so that rows are delivered as the ta
     compute   batch k ··················                                   batch k+1 ····
     outward                          gradient k ···
 
-Streams wait for each other by events; the host waits for the gradient of a batch, and for nothing else.
+Streams wait for each other by events. The host waits for the gradient of a batch; with a cache of rows that were named
+last, for those that leave it too, before the next batch; and for a staging buffer only where the copies before last are
+still under way.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +25,13 @@ import torch
 from torch import Tensor
 
 from graphkit.engine.device.cache import Policy, RowCache
+from graphkit.engine.device.out_of_memory import explained
 from graphkit.engine.device.protocol import Device
 from graphkit.engine.device.staging import Form, Outgoing, StagingRing, bring_back
 from graphkit.engine.prefetch import BatchResolver, GatheredBatch, ResolvedBatch
 from graphkit.engine.table import EmbeddingTable
 from graphkit.engine.timeline import span
+from graphkit.errors import GraphkitError
 from graphkit.samplers import QueryBatch
 
 #: Buffers of each ring: one is filled while the other is copied.
@@ -88,15 +93,18 @@ class DeviceFeed:
         degrees: Callable[[], Tensor],
     ) -> None:
         self._device, self._batches, self._table, self._all_rows = device, batches, table, all_rows
+        self._cache_rows = cache_rows
         # A ring for each thread that sends.
         self._ahead, self._late, self._outward = (StagingRing(device, slots=SLOTS) for _ in range(3))
         rings = {"inward": self._late, "outward": self._outward}
-        self._cache = (
-            RowCache(device, table, rows=cache_rows, policy=cache, degrees=degrees, **rings) if cache_rows > 0 else None
-        )
+        self._cache: RowCache | None = None
+        if cache_rows > 0:
+            with explained(cache_rows):
+                self._cache = RowCache(device, table, rows=cache_rows, policy=cache, degrees=degrees, **rings)
         self._mapped = device.mapped(table.weight) if zero_copy else None
         self._resolver = BatchResolver(len(table))
         self._gradient: Tensor | None = None
+        self._closed = self._told = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graphkit-prefetch")
         self._next: Future[_Prepared] = self._thread.submit(self._prepare)
 
@@ -104,18 +112,42 @@ class DeviceFeed:
         return self
 
     def __next__(self) -> GatheredBatch:
+        if self._closed:
+            raise GraphkitError("these batches have ended with their feed; call batches() for others")
         with span("wait"):
-            prepared = self._next.result()
-        with torch.no_grad(), span("gather"):
+            try:
+                prepared = self._next.result()
+            except BaseException:
+                self._told = True
+                raise
+        with torch.no_grad(), span("gather"), explained(self._cache_rows):
             ready = self._deliver(prepared)
         self._next = self._thread.submit(self._prepare)
         return ready
 
-    def close(self) -> None:
-        """Waits for what is under way, writes cached rows back and stops the thread."""
+    def close(self, *, discard: bool = False) -> None:
+        """Waits for what is under way, writes cached rows back and stops the thread.
+
+        An error that the thread has met, and that nobody was told of, is raised, unless another is on its way.
+
+        Args:
+            discard: forget cached rows instead.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self._thread.shutdown(wait=True)
-        self.write_back()
-        self._cache = None
+        try:
+            if not discard:
+                self.write_back()
+        finally:
+            self._cache = None
+            if self._mapped is not None:
+                self._device.unmap(self._table.weight)
+                self._mapped = None
+        failed = None if self._told else self._next.exception()
+        if failed is not None and not isinstance(failed, StopIteration) and sys.exception() is None:
+            raise failed
 
     def write_back(self) -> None:
         """Brings the table up to date."""
@@ -133,7 +165,7 @@ class DeviceFeed:
             cached = torch.zeros_like(found.named) if self._cache is None else self._cache.slots(found.ids) >= 0
             ahead = torch.zeros_like(cached) if self._mapped is not None else ~cached & ~found.named
             early, late, kept = (mask.nonzero().squeeze(1) for mask in (ahead, ~cached & ~ahead, cached))
-        with span("gather"):
+        with span("gather"), explained(self._cache_rows):
             parts = _parts(found)
             forms: list[Form] = [(part.shape, part.dtype) for part in (*parts, early)]
             forms.append(((len(early), self._table.weight.shape[1]), torch.float32))

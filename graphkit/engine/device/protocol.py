@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from graphkit.errors import GraphkitError
+
 Stream = Literal["compute", "inward", "outward"]
 
 
@@ -48,11 +50,14 @@ class Device(Protocol):
         """Lets what a stream is given from now on begin after an event of this device; the host goes on."""
 
     def mapped(self, host: Tensor) -> Tensor:
-        """Returns host memory as a tensor of the device, which reads it where it lies.
+        """Returns host memory, which is not mapped yet, as a tensor of the device, which reads it where it lies.
 
         Raises:
-            GraphkitError: the device cannot.
+            GraphkitError: the device cannot; see `require_mappable`.
         """
+
+    def unmap(self, host: Tensor) -> None:
+        """Ends what `mapped` began, when ``compute`` has done what it was given; the device's tensor is dead."""
 
     def host_reads(self, *buffers: Tensor) -> None:
         """Says that the host is about to read pinned or mapped memory; a device that can checks that it may."""
@@ -71,3 +76,18 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Waits for all copies and lets threads go; the device may be used again."""
+
+
+def require_mappable(host: Tensor) -> None:
+    """Makes sure that a table is one which devices can read where it lies.
+
+    Raises:
+        GraphkitError: it is not contiguous float32.
+    """
+    if host.dtype != torch.float32:
+        raise GraphkitError(f"engine.zero_copy is true and the table is {host.dtype}; set engine.zero_copy=false")
+    if not host.is_contiguous():
+        raise GraphkitError(
+            f"engine.zero_copy is true and the table's strides are {host.stride()}, where rows have to follow each "
+            "other; set engine.zero_copy=false"
+        )

@@ -7,14 +7,19 @@ happen to be: each stream, and the host, knows what it has been told of the othe
 
 It computes with the kernels of the CPU, at once and in the order of the program, so that its results are bit for bit
 those of the CPU. It cannot show what needs a compute stream that runs behind the host, such as memory that a GPU's
-allocator gives away too early, nor how long anything takes.
+allocator gives away too early, nor how long anything takes. One clock stands for all threads of the host, so that what
+one of them has waited for counts as known to all, and races between them are not seen. Within `computing`, the device
+of a tensor is by name that of the CPU: ``torch.zeros(4, device="cpu")``, which a GPU's program would have on the host,
+is taken for one on the device; leave ``device`` away for tensors of the host.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +29,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from graphkit.engine.device.protocol import Stream
+from graphkit.engine.device.protocol import Stream, require_mappable
 from graphkit.engine.device.simulated_tensor import DeviceFault, DeviceTensor, Factories, Memory, Zeros, tensors_of
 
 #: Bytes of memory that nothing was written to: NaN as a float, -1 as an integer.
@@ -42,6 +47,7 @@ _Clock = dict[str, int]
 @dataclass(frozen=True)
 class _Event:
     device: SimulatedDevice
+    stream: Stream
     #: done with what the stream was given before
     done: Future[None]
     #: what is known to have happened then
@@ -49,7 +55,8 @@ class _Event:
 
     def wait(self) -> None:
         """Blocks the host until then."""
-        self.done.result()
+        self.device.waits[self.stream] += 1
+        self.device.join(self.done)
         self.device.learn("host", self.clock)
 
 
@@ -74,6 +81,8 @@ class SimulatedDevice:
         self.delay = delay
         #: how often the host waited for a value of the device, which stops a GPU's stream
         self.synchronisations = 0
+        #: how often it waited for an event of each stream, which stops none
+        self.waits: Counter[Stream] = Counter()
         self._lock = threading.RLock()
         self._clocks: dict[str, _Clock] = {who: {} for who in ("host", *get_args(Stream))}
         self._copies = {
@@ -82,6 +91,8 @@ class SimulatedDevice:
         self._host: dict[int, Memory] = {}
         self._pinned: list[Tensor] = []
         self._allocated = 0
+        # Faults that the host has met.
+        self._told: list[BaseException] = []
 
     # ---- memory
 
@@ -101,11 +112,21 @@ class SimulatedDevice:
             return DeviceTensor(held, self._new_memory(), self)
 
     def mapped(self, host: Tensor) -> Tensor:
-        """See `Device.mapped`."""
+        """See `Device.mapped`; memory that is mapped already is refused, as by a GPU's driver."""
+        require_mappable(host)
         with self._lock:
-            memory = self._host.setdefault(_address(host), Memory(f"mapped table of {len(host)} rows"))
-            self._pinned.append(host)
+            if _address(host) in self._host:
+                raise DeviceFault(
+                    f"the table of {len(host)} rows is mapped already; unmap it before it is mapped again"
+                )
+            memory = self._host[_address(host)] = Memory(f"mapped table of {len(host)} rows")
             return DeviceTensor(host, memory, self)
+
+    def unmap(self, host: Tensor) -> None:
+        """See `Device.unmap`."""
+        with self._lock:
+            self.learn("host", self._clocks["compute"])
+            self._use(self._host.pop(_address(host)), "host", self._tick("host"), "the host", writes=True)
 
     def host_reads(self, *buffers: Tensor) -> None:
         """See `Device.host_reads`."""
@@ -143,29 +164,29 @@ class SimulatedDevice:
             read, written = _plain(source), _plain(target)
             as_it_was = _bytes(read).clone()
             written.view(-1).view(torch.uint8).fill_(_POISON)
-            delay = self._copies[stream].delays.uniform(0, self.delay)
+            delay, name = self._copies[stream].delays.uniform(0, self.delay), self._memory(source).name
 
-        def run() -> None:
-            time.sleep(delay)
-            if not torch.equal(_bytes(read), as_it_was):
-                raise DeviceFault(
-                    f"{self._memory(source).name} was written to during {what}; wait for the event of a copy before "
-                    "its source is used again"
-                )
-            written.copy_(read)
+            def run() -> None:
+                time.sleep(delay)
+                if not torch.equal(_bytes(read), as_it_was):
+                    raise DeviceFault(
+                        f"{name} was written to during {what}; wait for the event of a copy before its source is used "
+                        "again"
+                    )
+                written.copy_(read)
 
-        self._submit(stream, run)
+            self._submit(stream, run)  # within the lock: the stream runs copies in the order of its clock
 
     def record(self, stream: Stream) -> _Event:
         """See `Device.record`."""
         with self._lock:
             done = _finished() if stream == "compute" else self._copies[stream].last
-            return _Event(self, done, dict(self._clocks[stream]))
+            return _Event(self, stream, done, dict(self._clocks[stream]))
 
     def wait(self, stream: Stream, event: _Event) -> None:
         """See `Device.wait`; the simulated ``compute`` runs with the host, and so the host waits with it."""
         if stream == "compute":
-            event.done.result()
+            self.join(event.done)
         else:
             self._submit(stream, event.done.result)
         with self._lock:
@@ -178,12 +199,26 @@ class SimulatedDevice:
             for other, number in clock.items():
                 known[other] = max(known.get(other, 0), number)
 
+    def join(self, done: Future[None]) -> None:
+        """Blocks the host until a copy has ended, and raises what was wrong with it."""
+        try:
+            done.result()
+        except Exception as fault:
+            self._told.append(fault)
+            raise
+
     def close(self) -> None:
-        """See `Device.close`."""
+        """See `Device.close`; a fault of a copy that nobody has waited for is raised, unless another is on its way."""
+        failed: list[BaseException] = []
         for copies in self._copies.values():
             if copies.thread is not None:
                 copies.thread.shutdown(wait=True)
                 copies.thread = None
+                fault = copies.last.exception()
+                failed += [fault] if fault is not None and fault not in self._told else []
+                copies.last = _finished()
+        if failed and sys.exception() is None:
+            raise failed[0]
 
     def _submit(self, stream: Stream, work: Callable[[], None]) -> None:
         with self._lock:
@@ -278,10 +313,12 @@ class SimulatedDevice:
             if plain not in _SHAPES:
                 self._use_arguments(operation, args, kwargs, name, now)
         found = operation(*_unwrapped(args), **_unwrapped(kwargs))
-        if not tensors_of(found) and not isinstance(found, list | tuple) and found is not None:
+        is_value = not tensors_of(found) and not isinstance(found, list | tuple) and found is not None
+        if is_value or _shape_needs_values(operation, plain, given):
             with self._lock:
                 self.synchronisations += 1
                 self.learn("host", self._clocks["compute"])
+        if is_value:
             return found
         wrappers = [tensor for tensor in given if isinstance(tensor, DeviceTensor)]
         return self._wrapped(found, wrappers, now)
@@ -321,6 +358,13 @@ class SimulatedDevice:
             memory = self._new_memory()
             memory.written = ("compute", self._tick("compute") if now is None else now)
             return DeviceTensor(held, memory, self)
+
+
+def _shape_needs_values(operation: Any, plain: str, given: list[Tensor]) -> bool:
+    """Whether the shape of what an operation returns depends on values, which a host reads before it goes on."""
+    if plain in _INDEXED:
+        return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in given[1:])
+    return torch.Tag.dynamic_output_shape in operation.tags
 
 
 def _finished() -> Future[None]:

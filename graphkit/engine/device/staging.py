@@ -13,7 +13,7 @@ from graphkit.engine.device.protocol import Device, Event, Stream
 from graphkit.engine.timeline import span
 
 #: Tensors of a parcel begin at multiples of this, so that each is aligned for vectors of any width.
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 #: Shape and dtype of a tensor.
 Form = tuple[Sequence[int], torch.dtype]
@@ -41,7 +41,7 @@ class Parcel:
     def _places(self) -> list[int]:
         places = [0]
         for form in self.forms:
-            places.append(places[-1] + -(-_bytes(form) // _ALIGNMENT) * _ALIGNMENT)
+            places.append(places[-1] + -(-_bytes(form) // ALIGNMENT) * ALIGNMENT)
         return places
 
 
@@ -126,6 +126,7 @@ def bring_back(device: Device, ring: StagingRing, tensors: Sequence[Tensor]) -> 
     slot.copied = device.record(stream)
     with span("wait for the device"):
         slot.copied.wait()
+    slot.copied = None  # nobody need wait for it again
     device.host_reads(slot.buffer)
     return found
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from device_tasks import CACHES, GRAPH, MODELS, OPTIMIZERS, assert_same, run_steps, task, tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import random_graph
 
 from graphkit.checkpoint import load_checkpoint, save_checkpoint
-from graphkit.engine import SGD, Adagrad, Adam, EmbeddingTable, Engine, RowAdagrad, RowOptimizer, Simulated
+from graphkit.engine import SGD, Adam, EmbeddingTable, Engine, Simulated
 from graphkit.engine.device.cache import RowCache
 from graphkit.engine.device.pipeline import DeviceFeed
 from graphkit.engine.device.protocol import Stream
@@ -22,74 +22,10 @@ from graphkit.engine.device.simulated import SimulatedDevice
 from graphkit.engine.device.simulated_tensor import DeviceFault
 from graphkit.engine.device.staging import StagingRing
 from graphkit.errors import GraphkitError
-from graphkit.losses import LogSigmoid, Loss, Softmax
-from graphkit.models import GQE, BetaE, ComplEx, Model, Query2box, RotatE, TransE
+from graphkit.losses import LogSigmoid
+from graphkit.models import ComplEx
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training import LinkTask
-
-GRAPH = random_graph(30, 3, 150, held_out=8)
-MODELS: dict[str, Callable[[], Model]] = {
-    "betae": lambda: BetaE(3, dim=8, hidden=16),
-    "complex": lambda: ComplEx(3, dim=8),
-    "gqe": lambda: GQE(3, dim=8),
-    "query2box": lambda: Query2box(3, dim=8),
-    "rotate": lambda: RotatE(3, dim=8),
-    "transe": lambda: TransE(3, dim=8),
-}
-OPTIMIZERS: dict[str, Callable[[], RowOptimizer]] = {
-    "adagrad": Adagrad,
-    "adam": lambda: Adam(lr=0.01),
-    "row_adagrad": RowAdagrad,
-    "sgd": SGD,
-}
-CACHES: list[dict[str, Any]] = [
-    {},
-    {"cache_rows": 7},
-    {"cache_rows": 7, "cache": "lru"},
-    {"cache_rows": 40},
-    {"cache_rows": 40, "cache": "lru"},
-    {"zero_copy": True},
-    {"zero_copy": True, "cache_rows": 7, "cache": "lru"},
-]
-
-
-def task(
-    engine: Engine | None = None,
-    *,
-    model: str = "complex",
-    mode: str = "shared",
-    optimizer: str = "adam",
-    structures: str = "1p",
-    loss: Loss | None = None,
-) -> LinkTask:
-    negatives = 0 if mode == "none" else 8
-    options = SamplerOptions(structures=structures, batch_size=16, mode=mode, negatives=negatives, seed=5)
-    parts: dict[str, Any] = {"loss": loss or Softmax(), "optimizer": OPTIMIZERS[optimizer](), "engine": engine}
-    return LinkTask(GRAPH, MODELS[model](), sampler=QuerySampler(GRAPH, options), seed=3, **parts)
-
-
-def run_steps(trained: LinkTask, steps: int) -> list[float]:
-    batches = trained.batches()
-    try:
-        return [trained.step(next(batches))["loss"] for _ in range(steps)]
-    finally:
-        trained.close()
-
-
-def tensors(state: dict[str, Any], prefix: str = "") -> dict[str, torch.Tensor]:
-    found = {}
-    for key, value in state.items():
-        if isinstance(value, dict):
-            found |= tensors(value, f"{prefix}{key}/")
-        elif isinstance(value, torch.Tensor):
-            found[prefix + key] = value.clone()
-    return found
-
-
-def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
-    assert left.keys() == right.keys() and len(left) >= 2
-    assert [name for name in left if not torch.equal(left[name], right[name])] == []
-
 
 # ---- equal to the CPU
 
@@ -154,14 +90,15 @@ def test_a_task_goes_on_where_another_engine_has_stopped(tmp_path: Path, options
 
 def test_a_step_waits_for_the_device_once_and_by_an_event() -> None:
     engine = Simulated(delay=1e-4)
-    run_steps(task(engine), 5)
-    assert isinstance(engine.device, SimulatedDevice)
-    before = engine.device.synchronisations
+    device = engine.device
+    assert isinstance(device, SimulatedDevice)
     trained = task(engine)
     batches = trained.batches()
+    before = device.synchronisations
     for _ in range(5):
         trained.step(next(batches))
-    assert engine.device.synchronisations == before
+    assert device.synchronisations == before
+    assert device.waits["outward"] == 5
     trained.close()
 
 
@@ -312,6 +249,9 @@ def test_tables_of_bfloat16_are_trained_but_not_cached() -> None:
     here, there = trained(None), trained(Simulated(delay=1e-4))
     assert run_steps(here, 6) == run_steps(there, 6)
     assert_same(tensors(here.state_dict()), tensors(there.state_dict()))
+    with pytest.raises(GraphkitError) as error:
+        run_steps(trained(Simulated(zero_copy=True)), 1)
+    assert str(error.value) == ("engine.zero_copy is true and the table is torch.bfloat16; set engine.zero_copy=false")
     with pytest.raises(GraphkitError) as error:
         run_steps(trained(Simulated(cache_rows=4)), 1)
     assert str(error.value) == (

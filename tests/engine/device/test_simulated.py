@@ -150,7 +150,7 @@ def test_a_pinned_buffer_must_not_be_filled_while_it_is_copied(device: Simulated
 
 
 def test_a_pinned_buffer_that_was_filled_without_a_word_is_found(device: SimulatedDevice) -> None:
-    device.delay = 0.5
+    device._copies["inward"].delays.uniform = lambda *_: 0.2  # type: ignore[method-assign]
     buffer = pinned(device, torch.ones(2))
     device.copy(buffer, device.allocate(2, dtype=torch.float32, stream="inward"), "inward")
     buffer.fill_(0)
@@ -158,6 +158,16 @@ def test_a_pinned_buffer_that_was_filled_without_a_word_is_found(device: Simulat
         "pinned buffer 0 was written to during copy 1 of the stream inward; wait for the event of a copy before its "
         "source is used again"
     )
+
+
+def test_a_fault_that_nobody_has_waited_for_is_raised_as_the_device_closes() -> None:
+    device = SimulatedDevice(delay=0.5)
+    device._copies["inward"].delays.uniform = lambda *_: 0.2  # type: ignore[method-assign]
+    buffer = pinned(device, torch.ones(2))
+    device.copy(buffer, device.allocate(2, dtype=torch.float32, stream="inward"), "inward")
+    buffer.fill_(0)
+    assert fault(device.close).startswith("pinned buffer 0 was written to during copy 1 of the stream inward; ")
+    device.close()  # it was told
 
 
 def test_results_must_not_be_copied_before_they_are_computed(device: SimulatedDevice) -> None:
@@ -267,3 +277,31 @@ def test_a_value_that_the_host_asks_for_is_a_synchronisation(device: SimulatedDe
     assert device.synchronisations == 0
     assert (there.sum().item(), there.tolist(), bool((there == 0).any())) == (3, [0, 1, 2], True)
     assert device.synchronisations == 3
+
+
+@pytest.mark.parametrize(
+    ("ask", "waits"),
+    [
+        (lambda x: x.nonzero(), 1),
+        (lambda x: x[x > 0], 1),
+        (lambda x: x.index_put_((x > 0,), x.new_zeros(())), 1),
+        (lambda x: x.masked_select(x > 0), 1),
+        (lambda x: x.unique(), 1),
+        (lambda x: x[x], 0),
+        (lambda x: torch.where(x > 0, x, 0), 0),
+    ],
+    ids=["nonzero", "mask", "put", "masked_select", "unique", "places", "where"],
+)
+def test_a_shape_that_values_decide_is_a_synchronisation(
+    device: SimulatedDevice, ask: Callable[[Tensor], Tensor], waits: int
+) -> None:
+    ask(device.upload(torch.arange(3)))
+    assert device.synchronisations == waits
+
+
+def test_waits_for_events_are_counted_by_stream(device: SimulatedDevice) -> None:
+    sent(device, torch.ones(2))
+    device.record("inward").wait()
+    device.record("outward").wait()
+    device.record("outward").wait()
+    assert device.synchronisations == 0 and device.waits == {"inward": 1, "outward": 2}
