@@ -242,3 +242,14 @@ def test_launches_that_a_gpu_would_refuse(
     with pytest.raises(ShimError) as error:
         ShimModule("planted_errors").launch("double_all", grid, block, values, 1, shared_bytes=shared)
     assert str(error.value) == f"kernel double_all is launched with {expected}"
+
+
+def test_more_threads_than_a_kernel_is_bounded_to() -> None:
+    values = torch.zeros(65)
+    assert error_of("bounded_to_64", 65, values, races=False) == (
+        "kernel bounded_to_64 is launched with block (65, 1, 1), and its __launch_bounds__ are 64 threads; give at "
+        "most 64"
+    )
+    assert not values.any()
+    run("bounded_to_64", 64, values)
+    assert values.tolist() == [1.0] * 64 + [0.0]

@@ -116,3 +116,5 @@ extern "C" __global__ void beyond_a_fixed_array(float* values, long long at) {
 extern "C" __global__ void shift_too_far(long long* values, long long bits) { values[0] = 1LL << bits; }
 
 extern "C" __global__ void take_an_int(float* values, int count) { values[0] = static_cast<float>(count); }
+
+extern "C" __global__ void __launch_bounds__(64, 2) bounded_to_64(float* values) { values[threadIdx.x] = 1.0f; }

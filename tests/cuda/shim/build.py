@@ -64,10 +64,14 @@ def built_replay(name: str, *flags: str) -> Path:
     return _made(name, ".replay", [*_SANITIZERS, "-rdynamic", *map(str, objects)], objects)
 
 
+def source_of(name: str) -> Path:
+    """Returns the `.cu` file of a launcher: one of `cuda/`, or one that lies beside the launcher."""
+    return next(file for folder in (_CUDA, _LAUNCHERS) if (file := folder / f"{name}.cu").exists())
+
+
 def _kernels(name: str, checks: list[str]) -> Path:
     launcher = _LAUNCHERS / f"{name}.cpp"
-    inputs = [launcher, *_CUDA.glob("*.cuh"), *_SHIM.glob("*.hpp")]
-    inputs += [file for folder in (_CUDA, _LAUNCHERS) if (file := folder / f"{name}.cu").exists()]
+    inputs = [launcher, source_of(name), *_CUDA.glob("*.cuh"), *_SHIM.glob("*.hpp")]
     flags = [*_FLAGS, "-std=c++17", "-I", str(_CUDA), "-include", str(_SHIM / "cuda_on_cpu.hpp"), *checks]
     return _made(name, ".o", [*flags, "-c", str(launcher)], inputs)
 

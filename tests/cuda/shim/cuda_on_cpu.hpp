@@ -22,7 +22,7 @@
 #define __constant__ static const
 #define __forceinline__ inline
 #define __noinline__ __attribute__((noinline))
-#define __launch_bounds__(...)
+#define __launch_bounds__(...)  // kept to by launcher.py
 #define __align__(bytes) alignas(bytes)
 // In a function this is static storage, and with `extern` a declaration; `static` would not do for both.
 #define __shared__ thread_local

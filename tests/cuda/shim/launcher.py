@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shim.build import built_library
+from shim.build import built_library, source_of
 from shim.cases import write_case
 from shim.guarded import GuardedArguments
+from shim.kernels import kernels_in
 from shim.symbols import explained
 from torch import Tensor
 
@@ -98,7 +99,7 @@ class ShimModule:
             raise ShimError(
                 f"tests/cuda/launchers/{self.name}.cpp has no kernel {kernel}; add SHIM_KERNEL({kernel})"
             ) from None
-        _require_launch(kernel, grid, block, shared_bytes)
+        _require_launch(kernel, grid, block, shared_bytes, kernels_in(source_of(self.name))[kernel])
         describe.restype = ctypes.c_char_p
         values = _values(kernel, describe().decode(), arguments)
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
@@ -153,13 +154,18 @@ def _library(name: str, races: bool) -> ctypes.PyDLL:
     return library
 
 
-def _require_launch(kernel: str, grid: Extent, block: Extent, shared_bytes: int) -> None:
-    """Refuses what the driver would refuse."""
+def _require_launch(kernel: str, grid: Extent, block: Extent, shared_bytes: int, bound: int | None) -> None:
+    """Refuses what the driver would refuse; `bound` is the most threads that the kernel was compiled for."""
     for what, extent, most in (("grid", grid, _MOST_BLOCKS), ("block", block, _MOST_THREADS)):
         if not all(1 <= size <= limit for size, limit in zip(extent, most, strict=True)):
             raise ShimError(f"kernel {kernel} is launched with {what} {extent}; give extents from 1 to {most}")
     if block[0] * block[1] * block[2] > _MOST_THREADS_OF_BLOCK:
         raise ShimError(f"kernel {kernel} is launched with block {block}; give at most 1024 threads")
+    if bound is not None and block[0] * block[1] * block[2] > bound:
+        raise ShimError(
+            f"kernel {kernel} is launched with block {block}, and its __launch_bounds__ are {bound} threads; give at "
+            f"most {bound}"
+        )
     if not 0 <= shared_bytes <= _MOST_SHARED_BYTES:
         raise ShimError(
             f"kernel {kernel} is launched with {shared_bytes} bytes of shared memory; give 0 to {_MOST_SHARED_BYTES}"

@@ -6,14 +6,14 @@ Run as ``python -m shim.sanitized FOLDER`` with `tests/cuda` on the path; exits 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from shim.build import COMPILER, built_replay
+from shim.build import built_replay
+from shim.kernels import kernels_in
 
 
 def replayed(file: str, cases: Iterable[Path], *flags: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def main(folder: Path, of_kernels: Path = Path(__file__).parents[3] / "cuda") ->
     found = {each.stem: list((folder / each.stem).glob("*.case")) for each in sorted(of_kernels.glob("*.cu"))}
     for file, cases in found.items():
         launched = {case.name.partition("-")[0] for case in cases}
-        for kernel in sorted(_kernels_in(of_kernels / f"{file}.cu") - launched):
+        for kernel in sorted(kernels_in(of_kernels / f"{file}.cu").keys() - launched):
             print(f"no test has launched kernel {kernel} of cuda/{file}.cu; add one", file=sys.stderr)
             return 1
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -38,23 +38,6 @@ def main(folder: Path, of_kernels: Path = Path(__file__).parents[3] / "cuda") ->
             if done.returncode != 0:
                 return 1
     return 0
-
-
-def _kernels_in(source: Path) -> set[str]:
-    """Returns the kernels that a file has, as its preprocessor sees them."""
-    command = [
-        str(COMPILER),
-        "-E",
-        "-P",
-        "-x",
-        "c++",
-        "-D__launch_bounds__(...)=",
-        "-I",
-        str(source.parent),
-        str(source),
-    ]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r'extern\s+"C"\s+__global__\s+void\s+(\w+)', text))
 
 
 if __name__ == "__main__":
