@@ -117,11 +117,14 @@ def assert_as_uninterrupted(kg: Path, folder: Path, steps: int) -> None:
     assert (folder / "metrics.json").is_file()
 
 
+@pytest.mark.parametrize("engine", [[], ["engine=simulated", "engine.cache_rows=20", "engine.cache=lru"]], ids=len)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_saves_the_last_finished_step(kg: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_saves_the_last_finished_step(
+    kg: Path, tmp_path: Path, number: signal.Signals, engine: list[str]
+) -> None:
     folder = tmp_path / "run"
     # Checkpoints are rare: what is saved was saved by the signal.
-    with training(*line(kg, folder, ENDLESS, *often(1_000_000))) as process:
+    with training(*line(kg, folder, ENDLESS, *often(1_000_000), *engine)) as process:
         wait_until(lambda: (folder / "metrics.jsonl").exists(), process)
         process.send_signal(number)
         _, error = process.communicate(timeout=PATIENCE)

@@ -11,6 +11,7 @@ from device_tasks import CACHES, assert_same, run_steps, task, tensors
 from torch import nn
 
 from graphkit.engine import CPU, Engine, Simulated
+from graphkit.engine.device.cache import RowCache
 from graphkit.engine.device.pipeline import DeviceFeed
 from graphkit.errors import GraphkitError
 
@@ -61,6 +62,15 @@ def test_a_state_that_is_loaded_in_the_middle_stays(options: dict[str, Any]) -> 
     run_steps(whole, 3)
     assert_same(tensors(whole.state_dict()), tensors(here.state_dict()))
     assert_same(tensors(here.state_dict()), tensors(there.state_dict()))
+
+
+def test_a_cache_is_not_written_back_to_a_table_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = task(Simulated(delay=0.0, cache_rows=7))
+    trained.step(next(trained.batches()))
+    state = copy.deepcopy(trained.state_dict())
+    monkeypatch.setattr(RowCache, "write_back", lambda *_: pytest.fail("it was"))
+    trained.load_state_dict(state)
+    trained.close()
 
 
 @each_cache
