@@ -6,7 +6,7 @@
 //
 // Predictions, nothing here was measured on a GPU:
 //   registers     64 or fewer, as launch bounds want it for blocks of 1,024: 32 of 64 warps or more are resident, each
-//                 thread with up to four packs under way
+//                 thread with up to four packs under way. Bounds are those of gather.cu, which says why
 //   memory        4 bytes a real of float32 that is added, 4 for each of a sum (bfloat16: 2 and 2), 8 a row for its
 //                 place in the order, 16 a group. In 16 bytes a thread (bfloat16: 8) where width % 4 == 0 and all are
 //                 aligned.

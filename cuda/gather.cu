@@ -6,7 +6,8 @@
 //
 // Predictions, nothing here was measured on a GPU:
 //   registers     64 or fewer, as launch bounds want it for blocks of 1,024: 32 of 64 warps or more are resident, each
-//                 thread with up to four packs under way
+//                 thread with up to four packs under way. The 1 in the bounds is for sm_100, where nvcc 13.0 makes it
+//                 32 otherwise, and gather_rows_bf16 spills
 //   memory        gather: 8 bytes a real of float32, 6 of bfloat16; 8 a row for its id, 8 for its place. Add: 4 bytes a
 //                 real that is added, 8 for each of a row that is added to; 16 a row. Every access is of whole lines if
 //                 rows are. Each in 16 bytes a thread (bfloat16: 8) where width % 4 == 0 and all are aligned.

@@ -6,7 +6,7 @@
 // row, in an order that the parts decide: results repeat bit for bit.
 //
 // Predictions, nothing here was measured on a GPU:
-//   registers     32 on sm_90 (as compiled), of `merge` 50: all 64 warps resident; 256 bytes of shared memory
+//   registers     32 on sm_90 (nvcc 13.0), of `merge` 50: all 64 warps resident; 256 bytes of shared memory
 //   memory        sums 4 bytes a logit (bfloat16 2), gradients 8 (4), in 16 bytes a thread: rows whose length is no
 //                 multiple of that begin and end one by one
 //   FLOP a logit  sums 6 and a special function, gradients 4 and one. Bound by memory: 0.5 to 3 FLOP a byte

@@ -1,6 +1,8 @@
 // Scores of pairs of a query and a row, and their gradients: see graphkit/engine/kernels/pair_scores.py. Shared dot
 // products are a matrix product, which torch has. No atomic operations: results repeat bit for bit.
 //
+// Kernels are pair_scores_OPERATION_KIND_DTYPE (pair_instances.cuh); below they go by their operations.
+//
 // Launch: grids of any size in one dimension. graphkit/engine/cuda/pair_scores.py chooses blocks from shapes:
 //   own_scores                 32 w threads, w from 1 to 4 (chosen: 4); a warp scores 32 neighbouring pairs, one a
 //                              lane, whose rows pass through shared memory, a cache line of each at a time
@@ -54,20 +56,20 @@ __device__ __forceinline__ void score_shared(const Pairs<Row>& in, float* scores
 }  // namespace graphkit
 
 #define GRAPHKIT_OWN(kind, Kind, dtype, Row)                                                                         \
-    extern "C" __global__ void __launch_bounds__(128, 6) own_scores_##kind##_##dtype(                                \
+    extern "C" __global__ void __launch_bounds__(128, 6) pair_scores_own_scores_##kind##_##dtype(                    \
         const float* queries, const Row* rows, const long long* places, long long num_queries, long long per_query,  \
         long long n, float inside, float* scores) {                                                                  \
         const graphkit::OwnPairs<Row> in{queries, rows, places, num_queries, per_query, n, inside};                  \
         graphkit::own_scores<Kind>(in, scores);                                                                      \
     }                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256, 3) own_query_gradients_##kind##_##dtype(                       \
+    extern "C" __global__ void __launch_bounds__(256, 3) pair_scores_own_query_gradients_##kind##_##dtype(           \
         const float* weights, const float* queries, const Row* rows, const long long* places, long long num_queries, \
         long long per_query, long long n, float inside, float* gradients) {                                          \
         const graphkit::GroupedPairs<float, Row, graphkit::PairsOfQuery> in{                                         \
             weights, queries, rows, {places, per_query}, num_queries, n, inside};                                    \
         graphkit::own_gradients<graphkit::OfQueries<Kind>>(in, gradients);                                           \
     }                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256, 3) own_row_gradients_##kind##_##dtype(                         \
+    extern "C" __global__ void __launch_bounds__(256, 3) pair_scores_own_row_gradients_##kind##_##dtype(             \
         const float* weights, const float* queries, const Row* rows, const int* order, const long long* offsets,     \
         long long num_rows, long long per_query, long long n, float inside, float* gradients) {                      \
         const graphkit::GroupedPairs<Row, float, graphkit::PairsOfRow> in{                                           \
@@ -77,18 +79,18 @@ __device__ __forceinline__ void score_shared(const Pairs<Row>& in, float* scores
 
 #define GRAPHKIT_SHARED(kind, Kind, dtype, Row)                                                                      \
     extern "C" __global__ void __launch_bounds__(256, 2)                                                             \
-        shared_scores_##kind##_##dtype(const float* queries, const Row* rows, long long num_queries,                 \
-                                       long long num_rows, long long n, float inside, float* scores) {               \
+        pair_scores_shared_scores_##kind##_##dtype(const float* queries, const Row* rows, long long num_queries,     \
+                                                   long long num_rows, long long n, float inside, float* scores) {   \
         graphkit::score_shared<Kind>(graphkit::Pairs<Row>{queries, rows, num_queries, num_rows, n, inside}, scores); \
     }                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256, 2) shared_query_gradients_##kind##_##dtype(                    \
+    extern "C" __global__ void __launch_bounds__(256, 2) pair_scores_shared_query_gradients_##kind##_##dtype(        \
         const float* weights, const float* queries, const Row* rows, long long num_queries, long long num_rows,      \
         long long n, float inside, long long parts, float* gradients) {                                              \
         const graphkit::SharedPairs<float, Row> in{weights,  queries, rows, num_queries, num_rows,                   \
                                                    num_rows, 1,       n,    inside};                                 \
         graphkit::shared_gradients<graphkit::OfQueries<Kind>>(in, parts, gradients);                                 \
     }                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256, 2) shared_row_gradients_##kind##_##dtype(                      \
+    extern "C" __global__ void __launch_bounds__(256, 2) pair_scores_shared_row_gradients_##kind##_##dtype(          \
         const float* weights, const float* queries, const Row* rows, long long num_queries, long long num_rows,      \
         long long n, float inside, long long parts, float* gradients) {                                              \
         const graphkit::SharedPairs<Row, float> in{weights, rows,     queries, num_rows, num_queries,                \
@@ -97,18 +99,14 @@ __device__ __forceinline__ void score_shared(const Pairs<Row>& in, float* scores
     }
 
 // Shared dot products are a matrix product, which torch has.
-#define GRAPHKIT_KINDS(dtype, Row)                        \
-    GRAPHKIT_OWN(dot, graphkit::Dot, dtype, Row)          \
-    GRAPHKIT_OWN(l1, graphkit::L1, dtype, Row)            \
-    GRAPHKIT_OWN(l2, graphkit::L2, dtype, Row)            \
-    GRAPHKIT_OWN(rotate, graphkit::Rotate, dtype, Row)    \
-    GRAPHKIT_OWN(box, graphkit::Box, dtype, Row)          \
-    GRAPHKIT_OWN(centred, graphkit::Centred, dtype, Row)  \
-    GRAPHKIT_SHARED(l1, graphkit::L1, dtype, Row)         \
-    GRAPHKIT_SHARED(l2, graphkit::L2, dtype, Row)         \
-    GRAPHKIT_SHARED(rotate, graphkit::Rotate, dtype, Row) \
-    GRAPHKIT_SHARED(box, graphkit::Box, dtype, Row)       \
-    GRAPHKIT_SHARED(centred, graphkit::Centred, dtype, Row)
+#define GRAPHKIT_dot(dtype, Row) GRAPHKIT_OWN(dot, graphkit::Dot, dtype, Row)
+#define GRAPHKIT_BOTH(kind, Kind, dtype, Row) \
+    GRAPHKIT_OWN(kind, Kind, dtype, Row)      \
+    GRAPHKIT_SHARED(kind, Kind, dtype, Row)
+#define GRAPHKIT_l1(dtype, Row) GRAPHKIT_BOTH(l1, graphkit::L1, dtype, Row)
+#define GRAPHKIT_l2(dtype, Row) GRAPHKIT_BOTH(l2, graphkit::L2, dtype, Row)
+#define GRAPHKIT_rotate(dtype, Row) GRAPHKIT_BOTH(rotate, graphkit::Rotate, dtype, Row)
+#define GRAPHKIT_box(dtype, Row) GRAPHKIT_BOTH(box, graphkit::Box, dtype, Row)
+#define GRAPHKIT_centred(dtype, Row) GRAPHKIT_BOTH(centred, graphkit::Centred, dtype, Row)
 
-GRAPHKIT_KINDS(float32, float)
-GRAPHKIT_KINDS(bfloat16, unsigned short)
+#include "pair_instances.cuh"

@@ -1,16 +1,18 @@
 // Counts of candidates that score above, and level with, answers: see graphkit/engine/kernels/rank_counts.py. They are
 // sums of integers, by atomic operations whose order does not show.
 //
+// Kernels are rank_counts_given_f32, of given scores, and rank_counts_pairs_KIND_DTYPE (pair_instances.cuh).
+//
 // Launch: grids of any size in one dimension. graphkit/engine/cuda/rank_counts.py chooses blocks from shapes:
-//   count_scores  32 w threads, w up to 8 (chosen: 8); a warp has 64 scores of a query at a time
-//   count_pairs   (x, y), each up to 16, in whole warps; a tile of 4 y queries by 4 x rows as in pair_tiles.cuh
+//   given         32 w threads, w up to 8 (chosen: 8); a warp has 64 scores of a query at a time
+//   pairs         (x, y), each up to 16, in whole warps; a tile of 4 y queries by 4 x rows as in pair_tiles.cuh
 //                 (chosen: 16 and 16 where that makes 288 tiles or more, else 8 and 8), whose scores pass through
 //                 shared memory to warps that count those of one query each
 //
 // Registers are those that ptxas 13.0 gives on sm_90, without spills. Predictions, nothing here was measured on a GPU:
-//   count_scores  32 registers, 256 bytes of shared memory: 64 of 64 warps resident. 4 bytes a score; bound by memory
+//   given         32 registers, 256 bytes of shared memory: 64 of 64 warps resident. 4 bytes a score; bound by memory
 //                 up to some 4 answers a query
-//   count_pairs   101 to 122 registers, 26 to 35 KiB: 16 warps. D / 8 bytes a pair, from the second cache; the FLOP of
+//   pairs         101 to 122 registers, 26 to 35 KiB: 16 warps. D / 8 bytes a pair, from the second cache; the FLOP of
 //                 shared_scores in pair_scores.cu and, for each pair, 6 instructions an answer (if there are more than
 //                 32: 5 a step of the search among them, and an atomic operation for a score that is not below all
 //                 answers): bound by arithmetic
@@ -180,17 +182,18 @@ __device__ __forceinline__ void count_tiles(const Pairs<Row>& in, float offset, 
 
 }  // namespace graphkit
 
-extern "C" __global__ void __launch_bounds__(256)
-    count_scores(const float* candidates, long long num_queries, long long width, const float* scores,
-                 const long long* offsets, const long long* known, const long long* known_offsets,
-                 long long num_answers, long long first, unsigned long long* counts, unsigned long long* buckets,
-                 int* wrong) {
-    const graphkit::Answers answers{scores, offsets, known, known_offsets, num_answers, first, counts, buckets, wrong};
-    graphkit::count_given(candidates, num_queries, width, answers);
-}
+#define GRAPHKIT_given(dtype, Score)                                                                             \
+    extern "C" __global__ void __launch_bounds__(256) rank_counts_given_##dtype(                                 \
+        const Score* candidates, long long num_queries, long long width, const float* scores,                    \
+        const long long* offsets, const long long* known, const long long* known_offsets, long long num_answers, \
+        long long first, unsigned long long* counts, unsigned long long* buckets, int* wrong) {                  \
+        const graphkit::Answers answers{scores, offsets, known,   known_offsets, num_answers,                    \
+                                        first,  counts,  buckets, wrong};                                        \
+        graphkit::count_given(candidates, num_queries, width, answers);                                          \
+    }
 
 #define GRAPHKIT_COUNT(kind, Kind, dtype, Row)                                                                       \
-    extern "C" __global__ void __launch_bounds__(256, 2) count_pairs_##kind##_##dtype(                               \
+    extern "C" __global__ void __launch_bounds__(256, 2) rank_counts_pairs_##kind##_##dtype(                         \
         const float* queries, const Row* rows, long long num_queries, long long num_rows, long long n, float inside, \
         float offset, const float* scores, const long long* offsets, const long long* known,                         \
         const long long* known_offsets, long long num_answers, long long first, unsigned long long* counts,          \
@@ -201,13 +204,15 @@ extern "C" __global__ void __launch_bounds__(256)
         graphkit::count_tiles<Kind>(in, offset, answers);                                                            \
     }
 
-#define GRAPHKIT_KINDS(dtype, Row)                       \
-    GRAPHKIT_COUNT(dot, graphkit::Dot, dtype, Row)       \
-    GRAPHKIT_COUNT(l1, graphkit::L1, dtype, Row)         \
-    GRAPHKIT_COUNT(l2, graphkit::L2, dtype, Row)         \
-    GRAPHKIT_COUNT(rotate, graphkit::Rotate, dtype, Row) \
-    GRAPHKIT_COUNT(box, graphkit::Box, dtype, Row)       \
-    GRAPHKIT_COUNT(centred, graphkit::Centred, dtype, Row)
+#define GRAPHKIT_dot(dtype, Row) GRAPHKIT_COUNT(dot, graphkit::Dot, dtype, Row)
+#define GRAPHKIT_l1(dtype, Row) GRAPHKIT_COUNT(l1, graphkit::L1, dtype, Row)
+#define GRAPHKIT_l2(dtype, Row) GRAPHKIT_COUNT(l2, graphkit::L2, dtype, Row)
+#define GRAPHKIT_rotate(dtype, Row) GRAPHKIT_COUNT(rotate, graphkit::Rotate, dtype, Row)
+#define GRAPHKIT_box(dtype, Row) GRAPHKIT_COUNT(box, graphkit::Box, dtype, Row)
+#define GRAPHKIT_centred(dtype, Row) GRAPHKIT_COUNT(centred, graphkit::Centred, dtype, Row)
 
-GRAPHKIT_KINDS(float32, float)
-GRAPHKIT_KINDS(bfloat16, unsigned short)
+// Its candidates are scores, which have no kind: at run time -DGRAPHKIT_KIND=given asks for it.
+#ifndef GRAPHKIT_KIND
+GRAPHKIT_given(f32, float)
+#endif
+#include "pair_instances.cuh"

@@ -7,7 +7,7 @@
 // last place of the step).
 //
 // Predictions, nothing here was measured on a GPU:
-//   registers     42 to 62 on sm_90 (as compiled), bounded for blocks of 1,024: 32 of 64 warps or more are resident.
+//   registers     42 to 62 on sm_90 (nvcc 13.0), bounded for blocks of 1,024: 32 of 64 warps or more are resident.
 //                 32 bytes or more of each thread are under way, more than what hides the latency of memory
 //   memory        every array once, in 16 bytes a thread where width % 4 == 0 and all are aligned. Bytes a real of
 //                 float32 (bfloat16) rows: SGD 12 (8), row-wise Adagrad 12 (8), Adagrad 20 (16), Adam 28 (24); 8 a row

@@ -24,9 +24,8 @@ class OtherExtents:
         grid: Extent,
         block: Extent,
         arguments: Sequence[Tensor | int | float | None],
-        shared_bytes: int = 0,
     ) -> None:
-        self._inner.launch(file, kernel, self._grid, self._block, arguments, shared_bytes)
+        self._inner.launch(file, kernel, self._grid, self._block, arguments)
 
 
 #: As was asked for; a single thread; blocks that are no whole warps; more threads than there is work; any order.

@@ -60,12 +60,9 @@ class OtherExtents:
         grid: Extent,
         block: Extent,
         arguments: Sequence[Tensor | int | float | None],
-        shared_bytes: int = 0,
     ) -> None:
-        in_line = kernel.startswith("own_scores") or kernel == "count_scores"
-        self._inner.launch(
-            file, kernel, self._grid, self._line if in_line else self._plane, arguments, shared_bytes=shared_bytes
-        )
+        in_line = kernel.startswith(("pair_scores_own_scores", "rank_counts_given"))
+        self._inner.launch(file, kernel, self._grid, self._line if in_line else self._plane, arguments)
 
 
 #: One block of one warp; blocks that are long, or narrow; more blocks than there is work; any order.

@@ -11,11 +11,8 @@ from torch import Tensor
 
 from graphkit.engine.cuda.compiler import compiled
 from graphkit.engine.cuda.launcher import Extent
-from graphkit.engine.cuda.sources import read_source
+from graphkit.engine.cuda.sources import Source, read_source
 from graphkit.errors import GraphkitError
-
-#: Shared memory that a kernel may have without asking for it.
-_SHARED_BYTES = 48 * 1024
 
 #: DLPack's types are not all CuPy's: bits stand for what it lacks. A kernel takes addresses, and knows what is there.
 _BITS = {torch.bfloat16: torch.int16, torch.bool: torch.uint8}
@@ -30,7 +27,7 @@ class CupyLauncher:
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
-        self._modules: dict[tuple[str, int], Any] = {}
+        self._modules: dict[tuple[str, tuple[str, ...], int], Any] = {}
         self._kernels: dict[tuple[str, str, int], Any] = {}
 
     def launch(
@@ -40,7 +37,6 @@ class CupyLauncher:
         grid: Extent,
         block: Extent,
         arguments: Sequence[Tensor | int | float | None],
-        shared_bytes: int = 0,
     ) -> None:
         """See `Launcher.launch`.
 
@@ -51,22 +47,22 @@ class CupyLauncher:
         torch_stream = torch.cuda.current_stream(device)
         with self._cupy.cuda.Device(device.index), self._cupy.cuda.Stream.from_external(_Stream(torch_stream)):
             function = self._kernel(file, kernel, device.index)
-            if shared_bytes > _SHARED_BYTES:
-                function.max_dynamic_shared_size_bytes = shared_bytes
-            function(grid, block, tuple(map(self._argument, arguments)), shared_mem=shared_bytes)
+            function(grid, block, tuple(map(self._argument, arguments)))
 
     def _kernel(self, file: str, kernel: str, index: int) -> Any:
         key = (file, kernel, index)
         if key not in self._kernels:
-            self._kernels[key] = self._module(file, index).get_function(kernel)
+            source = read_source(file)
+            self._kernels[key] = self._module(source, source.defines(kernel), index).get_function(kernel)
         return self._kernels[key]
 
-    def _module(self, file: str, index: int) -> Any:
-        if (file, index) not in self._modules:
+    def _module(self, source: Source, defines: tuple[str, ...], index: int) -> Any:
+        key = (source.name, defines, index)
+        if key not in self._modules:
             architecture = f"sm_{self._cupy.cuda.Device(index).compute_capability}"
-            path = compiled(read_source(file), architecture, self._cupy.cuda.nvrtc)
-            self._modules[file, index] = self._cupy.RawModule(path=str(path))
-        return self._modules[file, index]
+            path = compiled(source, architecture, self._cupy.cuda.nvrtc, defines)
+            self._modules[key] = self._cupy.RawModule(path=str(path))
+        return self._modules[key]
 
     def _argument(self, argument: Tensor | int | float | None) -> Any:
         """Returns an argument as CuPy passes it on: tensors by DLPack, without a copy."""

@@ -1,4 +1,4 @@
-"""How many blocks, of how many threads: from shapes alone, so that a result does not depend on the card."""
+"""How many blocks, of how many threads: from shapes alone, so that the same work has the same extents on every card."""
 
 from __future__ import annotations
 

@@ -26,7 +26,6 @@ class Launcher(Protocol):
         grid: Extent,
         block: Extent,
         arguments: Sequence[Tensor | int | float | None],
-        shared_bytes: int = 0,
     ) -> None:
         """Starts a kernel on the current stream of its tensors' device, and does not wait for it.
 
@@ -37,7 +36,6 @@ class Launcher(Protocol):
             block: threads of a block.
             arguments: what the kernel takes, in order: a contiguous tensor is the address of its first element, an int
                 a `long long`, a float a `float`, None a null pointer.
-            shared_bytes: dynamic shared memory of a block.
         """
 
 
@@ -83,17 +81,37 @@ def back_end() -> BackEnd:
             return BackEnd(None, "CuPy finds no driver")
         if driver // 1000 < runtime // 1000:
             return BackEnd(None, f"the driver is for CUDA {_version(driver)} and CuPy for CUDA {_version(runtime)}")
-        if int(cupy.cuda.runtime.getDeviceCount()) == 0:
+        gpus = int(cupy.cuda.runtime.getDeviceCount())
+        capabilities = [int(cupy.cuda.Device(index).compute_capability) for index in range(gpus)]
+        if not capabilities:
             return BackEnd(None, "CuPy finds no GPU")
     except Exception as error:
         return BackEnd(None, f"CuPy finds no driver that it can use ({_first_line(error)})")
-    try:
-        cupy.cuda.nvrtc.getVersion()
-    except Exception as error:
-        return BackEnd(None, f"CuPy finds no NVRTC, which compiles kernels ({_first_line(error)})")
+    wrong = _unfit(cupy, capabilities)
+    if wrong is not None:
+        return BackEnd(None, wrong)
     from graphkit.engine.cuda.cupy_launcher import CupyLauncher
 
     return BackEnd(CupyLauncher(cupy), f"CuPy {cupy.__version__} with a driver for CUDA {_version(driver)}")
+
+
+def _unfit(cupy: Any, capabilities: list[int]) -> str | None:
+    """Returns why kernels cannot be compiled for all GPUs, or not be started on a stream of torch."""
+    try:
+        version = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+        compiles_for = set(map(int, cupy.cuda.nvrtc.getSupportedArchs()))
+    except Exception as error:
+        return f"CuPy finds no NVRTC, which compiles kernels ({_first_line(error)})"
+    if not hasattr(cupy.cuda.Stream, "from_external"):
+        return f"CuPy {cupy.__version__} takes no streams of torch, as 14 does; pip install 'graphkit[cuda]'"
+    for index, capability in enumerate(capabilities):
+        if capability not in compiles_for:
+            return (
+                f"NVRTC {version} compiles nothing for GPU {index}, which is sm_{capability}, but for "
+                f"{', '.join(f'sm_{each}' for each in sorted(compiles_for))}; install another CuPy, or hide the GPU "
+                "by CUDA_VISIBLE_DEVICES"
+            )
+    return None
 
 
 @cache

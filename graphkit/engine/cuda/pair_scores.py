@@ -1,8 +1,9 @@
 """Pair scores on a GPU: what `graphkit.engine.kernels.pair_scores` computes natively on the CPU.
 
-Queries, gradients and scores are float32; rows are float32 or, read as such, bfloat16. No result depends on the GPU, on
-block sizes or on the order in which blocks run. A pair has the same score, bit for bit, wherever it stands and whether
-candidates are shared; it may differ from the CPU's by rounding.
+Queries, gradients and scores are float32; rows are float32 or, read as such, bfloat16. No result of a kernel depends on
+the order in which blocks run; torch adds up some of them. So results are expected to repeat bit for bit on one GPU and
+version of torch. A pair has the same score, bit for bit, wherever it stands and whether candidates are shared; it may
+differ from the CPU's by rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FILE = "pair_scores"
 #: Queries or rows that a thread of a tile has: `kOfThread`.
 OF_THREAD = 4
 
-#: Blocks that keep a GPU busy: two for each multiprocessor of the largest today (132 to 148).
+#: Blocks that keep a GPU busy: two for each multiprocessor of large ones today (132 to 148), or nearly so.
 ENOUGH_BLOCKS = 288
 
 #: The most blocks of a grid; kernels go on with what is left.
@@ -37,7 +38,7 @@ _GRADIENT_THREADS = 128
 _LEAST_OF_PART = 64
 
 #: Names of dtypes of rows in names of kernels.
-DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+DTYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def own_scores(
@@ -122,7 +123,7 @@ def shared_gradients(
             block = tile_block(len(sums), n)
             tiles = blocks_of(len(sums), OF_THREAD * block[1]) * blocks_of(n, OF_THREAD * block[0])
             parts = parts_of(others, tiles)
-            # The sums of parts are added up by torch, always in one order.
+            # The sums of parts are added up by torch: expected to repeat bit for bit on one GPU and version.
             found = sums if parts == 1 else sums.new_empty(parts, *sums.shape)
             arguments = (weights, queries, rows, len(queries), len(rows), n, inside, parts, found)
             _launch(launcher, f"shared_{name}_gradients", kind, rows, tiles * parts, block, arguments)
@@ -170,7 +171,7 @@ def _launch(
     block: Extent,
     arguments: Sequence[Tensor | int | float],
 ) -> None:
-    kernel = f"{operation}_{kind}_{DTYPES[rows.dtype]}"
+    kernel = f"pair_scores_{operation}_{kind}_{DTYPES[rows.dtype]}"
     launcher.launch(FILE, kernel, (min(blocks, MOST_BLOCKS), 1, 1), block, arguments)
 
 

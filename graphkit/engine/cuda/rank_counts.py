@@ -49,7 +49,7 @@ def score_counts(
     count = _Count(queries, scores, offsets, known, known_offsets, first)
     if candidates.numel():
         blocks = blocks_of(queries * blocks_of(width, _SCORES_OF_WARP), _WARPS)
-        count.launch(launcher, "count_scores", blocks, (32 * _WARPS, 1, 1), (candidates, queries, width))
+        count.launch(launcher, "rank_counts_given_f32", blocks, (32 * _WARPS, 1, 1), (candidates, queries, width))
     return count.result()
 
 
@@ -90,7 +90,7 @@ def pair_counts(
         block = tile_block(len(queries), len(rows))
         blocks = blocks_of(len(queries), OF_THREAD * block[1]) * blocks_of(len(rows), OF_THREAD * block[0])
         arguments = (queries, rows, len(queries), len(rows), coordinates(kind, rows), inside, offset)
-        count.launch(launcher, f"count_pairs_{kind}_{DTYPES[rows.dtype]}", blocks, block, arguments)
+        count.launch(launcher, f"rank_counts_pairs_{kind}_{DTYPES[rows.dtype]}", blocks, block, arguments)
     return count.result()
 
 

@@ -29,6 +29,19 @@ class Source:
             found.update(f"{len(part)} ".encode() + part.encode())
         return found.hexdigest()
 
+    def defines(self, kernel: str) -> tuple[str, ...]:
+        """Returns the options that leave a kernel, and those of its kind and dtype, of what the file has.
+
+        Files with kernels of many kinds end with `pair_instances.cuh`; of others all is compiled.
+
+        Args:
+            kernel: a name that ends with kind and dtype.
+        """
+        if "pair_instances.cuh" not in self.headers:
+            return ()
+        _, kind, dtype = kernel.rsplit("_", 2)
+        return (f"-DGRAPHKIT_KIND={kind}", f"-DGRAPHKIT_DTYPE={dtype}")
+
 
 def cuda_folder() -> Path:
     """Returns the folder of the kernels: graphkit/cuda in a wheel, cuda/ beside the package in a checkout.

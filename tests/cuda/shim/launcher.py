@@ -59,16 +59,14 @@ class ShimLauncher:
         grid: Extent,
         block: Extent,
         arguments: Sequence[Argument],
-        shared_bytes: int = 0,
     ) -> None:
         """Runs `cuda/FILE.cu`, as `Launcher.launch` says.
 
         Raises:
             ShimError: see there.
         """
-        ShimModule(file, races=self.races).launch(
-            kernel, grid, block, *arguments, shared_bytes=shared_bytes, schedule_seed=self.schedule_seed
-        )
+        module = ShimModule(file, races=self.races)
+        module.launch(kernel, grid, block, *arguments, schedule_seed=self.schedule_seed)
 
 
 class ShimModule:

@@ -25,6 +25,9 @@ class Nvrtc:
     def getVersion(self) -> tuple[int, int]:
         return 13, 5
 
+    def getSupportedArchs(self) -> list[int]:
+        return [80, 90, 120]
+
     def createProgram(self, text: str, name: str, headers: list[bytes], names: list[bytes]) -> Any:
         assert all(isinstance(part, bytes) for part in (*headers, *names))  # CuPy 14.2 takes no text here
         return types.SimpleNamespace(text=text, name=name, names=names, log="")
@@ -52,7 +55,7 @@ class Cupy:
     __version__ = "14.2.0"
 
     def __init__(self) -> None:
-        self.launches: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[Any, ...], int]] = []
+        self.launches: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[Any, ...]]] = []
         self.used: list[Any] = []
         self.loaded: list[Path] = []
         nvrtc = Nvrtc()
@@ -81,8 +84,8 @@ class Cupy:
         return types.SimpleNamespace(get_function=lambda name: self.function(name))
 
     def function(self, name: str) -> Any:
-        def start(grid: Any, block: Any, arguments: Any, shared_mem: int) -> None:
-            self.launches.append((name, grid, block, arguments, shared_mem))
+        def start(grid: Any, block: Any, arguments: Any) -> None:
+            self.launches.append((name, grid, block, arguments))
 
         return start
 

@@ -41,10 +41,10 @@ def test_a_launch_passes_addresses_and_numbers_on_the_stream_of_torch(cupy: Cupy
     rows, bits, mask = torch.ones(2, 3), torch.ones(4, dtype=torch.bfloat16), torch.tensor([True, False])
     ran = CupyLauncher(cupy)
     for _ in range(2):
-        ran.launch("gather", "kernel", (2, 1, 1), (64, 1, 1), [rows, 7, 0.5, None, bits, mask], shared_bytes=16)
+        ran.launch("gather", "kernel", (2, 1, 1), (64, 1, 1), [rows, 7, 0.5, None, bits, mask])
     assert cupy.used[:2] == [(0,), (0, 77)]
-    name, grid, block, arguments, shared = cupy.launches[0]
-    assert (name, grid, block, shared) == ("kernel", (2, 1, 1), (64, 1, 1), 16)
+    name, grid, block, arguments = cupy.launches[0]
+    assert (name, grid, block) == ("kernel", (2, 1, 1), (64, 1, 1))
     addresses = [arguments[place].ctypes.data for place in (0, 4, 5)]
     assert addresses == [rows.data_ptr(), bits.data_ptr(), mask.data_ptr()]  # no copies
     assert [(type(given), given) for given in arguments[1:4]] == [
@@ -53,13 +53,6 @@ def test_a_launch_passes_addresses_and_numbers_on_the_stream_of_torch(cupy: Cupy
         (np.uintp, 0),
     ]
     assert len(cupy.loaded) == 1 and len(cupy.cuda.nvrtc.compilations) == 1
-
-
-def test_large_shared_memory_is_asked_for(cupy: Cupy) -> None:
-    ran = CupyLauncher(cupy)
-    function = ran._kernels["gather", "kernel", 0] = cupy.function("kernel")
-    ran.launch("gather", "kernel", (1, 1, 1), (32, 1, 1), [torch.ones(1)], shared_bytes=100_000)
-    assert function.max_dynamic_shared_size_bytes == 100_000
 
 
 def test_tensors_that_a_kernel_cannot_take_are_refused() -> None:
