@@ -155,13 +155,14 @@ $(SANITIZE_BINARIES): %: %.o $(SANITIZE_OBJECTS)
 -include $(SANITIZE_OBJECTS:.o=.d) $(SANITIZE_BINARIES:=.d)
 .SECONDARY:
 
-# Kernels are compiled by nvcc where it is, else by NVRTC; neither needs a GPU. Then tests run them on the CPU, and what
-# they launched is launched again under sanitizers.
+# Kernels are compiled by nvcc where it is, and by NVRTC, which compiles them at run time; neither needs a GPU. Where its
+# wheel cannot be installed, nvcc will do. Then tests run them on the CPU, and what they launched is launched again under
+# sanitizers.
 CUDA_CASES := build/cuda-cases
 
 cuda-check: build ## Compile the CUDA kernels for GPUs of the day, and run their tests on the CPU
 	@echo "== CUDA kernels"
-	@PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null || $(PIP) install "nvidia-cuda-nvrtc>=13,<14"
+	@$(PIP) install "nvidia-cuda-nvrtc>=13,<14" || PATH="$$PATH:/usr/local/cuda/bin" command -v nvcc >/dev/null
 	$(BIN)/python tests/cuda/compile_check.py
 	@rm -rf $(CUDA_CASES)
 	GRAPHKIT_SHIM_CASES=$(CURDIR)/$(CUDA_CASES) $(BIN)/python -m pytest tests/cuda

@@ -26,6 +26,9 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from graphkit.engine.cuda.compiler import OPTIONS
+from graphkit.engine.cuda.sources import read_source
+
 _ROOT = Path(__file__).parents[2]
 _CUDA = _ROOT / "cuda"
 
@@ -36,8 +39,6 @@ ARCHITECTURES = ["sm_80", "sm_90", "sm_100", "sm_120"]
 
 #: The one on which no kernel may spill.
 CHECKED = "sm_90"
-
-_FLAGS = ["-std=c++17"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Nvcc:
 
     def log(self, source: Path, architecture: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            command = [self.program, *_FLAGS, f"-arch={architecture}", "-cubin", "-Werror", "all-warnings"]
+            command = [self.program, *OPTIONS, f"-arch={architecture}", "-cubin", "-Werror", "all-warnings"]
             command += ["-I", str(source.parent), "-Xptxas", "-v", "-o", f"{folder}/kernels.cubin", str(source)]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
@@ -81,7 +82,7 @@ class Nvcc:
 
 
 class Nvrtc:
-    """The compiler that the `cuda` extra uses at run time, as a wheel brings it.
+    """The compiler that the `cuda` extra uses at run time, as a wheel brings it, given what it is given there.
 
     Args:
         library: `libnvrtc.so`.
@@ -95,11 +96,13 @@ class Nvrtc:
 
     def log(self, source: Path, architecture: str) -> str:
         program = ctypes.c_void_p()
-        text, name = source.read_bytes(), source.name.encode()
-        self._nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None)
-        options = [*_FLAGS, f"-arch={architecture}", f"-I{source.parent}", "--ptxas-options=-v"]
-        given = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
-        failed = self._nvrtc.nvrtcCompileProgram(program, len(options), given) != 0
+        read = read_source(source.stem, source.parent)
+        texts, names = _strings(read.headers.values()), _strings(read.headers)
+        self._nvrtc.nvrtcCreateProgram(
+            ctypes.byref(program), read.text.encode(), source.name.encode(), len(names), texts, names
+        )
+        options = _strings([f"--gpu-architecture={architecture}", *OPTIONS, "--ptxas-options=-v"])
+        failed = self._nvrtc.nvrtcCompileProgram(program, len(options), options) != 0
         size = ctypes.c_size_t()
         self._nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
@@ -109,6 +112,11 @@ class Nvrtc:
         if failed or "warning" in said:
             raise CompileError(f"{source.name} does not compile for {architecture}:\n{said}")
         return said
+
+
+def _strings(texts: Iterable[str]) -> ctypes.Array[ctypes.c_char_p]:
+    encoded = [text.encode() for text in texts]
+    return (ctypes.c_char_p * len(encoded))(*encoded)
 
 
 def nvcc() -> Nvcc | None:
@@ -179,7 +187,7 @@ def compiled(compiler: Compiler, source: Path, architecture: str) -> dict[str, N
     Raises:
         CompileError: it does not compile, or has no kernel.
     """
-    digest = hashlib.sha256(repr((compiler.name, architecture, _FLAGS)).encode())
+    digest = hashlib.sha256(repr((compiler.name, architecture, OPTIONS)).encode())
     for file in [source, *sorted(source.parent.glob("*.cuh")), Path(__file__)]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     kept = _KEPT / f"{source.stem}-{architecture}-{digest.hexdigest()[:24]}.json"

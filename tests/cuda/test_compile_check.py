@@ -6,7 +6,7 @@ from pathlib import Path
 
 import compile_check
 import pytest
-from compile_check import CompileError, Needs
+from compile_check import CompileError, Compiler, Needs
 
 LOG = """\
 ptxas info    : 0 bytes gmem
@@ -110,7 +110,11 @@ def test_a_file_that_does_not_compile_fails_and_others_are_checked(
     assert "large" in said.out
 
 
-@pytest.mark.skipif(compile_check.nvcc() is None, reason="there is no nvcc here")
+COMPILERS = [each for each in (compile_check.nvcc(), compile_check.nvrtc()) if each is not None]
+
+
+@pytest.mark.skipif(not COMPILERS, reason="there is neither nvcc nor NVRTC here")
+@pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -119,10 +123,11 @@ def test_a_file_that_does_not_compile_fails_and_others_are_checked(
     ],
     ids=["error", "warning"],
 )
-def test_what_nvcc_says_is_told(text: str, expected: str, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source.write_text(text)
-    compiler = compile_check.nvcc()
-    assert compiler is not None
+def test_what_a_compiler_says_is_told(
+    text: str, expected: str, compiler: Compiler, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source.parent / "part.cuh").write_text("// Found beside the file\n")
+    source.write_text(f'{text}#include "part.cuh"\n')
     assert compile_check.check([(compiler, ["sm_90"])], [source]) == 1
     said = capsys.readouterr().err
     assert said.startswith("trial.cu does not compile for sm_90:\n")
