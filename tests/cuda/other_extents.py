@@ -10,12 +10,23 @@ from torch import Tensor
 
 from graphkit.engine.cuda.launcher import Extent, Launcher
 
+#: Kernels of pairs whose threads are in a line, where those of others are in a plane.
+_IN_LINE = ("pair_scores_own_scores", "rank_counts_given")
+
 
 class OtherExtents:
-    """A `Launcher` of as many blocks, of as many threads each, whatever was asked for."""
+    """A `Launcher` of as many blocks, of as many threads each, whatever was asked for.
 
-    def __init__(self, blocks: int, threads: int, inner: Launcher) -> None:
-        self._grid, self._block, self._inner = (blocks, 1, 1), (threads, 1, 1), inner
+    Args:
+        blocks: of a grid.
+        threads: along x.
+        inner: what runs the kernels.
+        plane: threads along x and y of the kernels that have them in a plane; None = none has.
+    """
+
+    def __init__(self, blocks: int, threads: int, inner: Launcher, plane: tuple[int, int] | None = None) -> None:
+        self._grid, self._line, self._inner = (blocks, 1, 1), (threads, 1, 1), inner
+        self._plane = self._line if plane is None else (*plane, 1)
 
     def launch(
         self,
@@ -25,7 +36,8 @@ class OtherExtents:
         block: Extent,
         arguments: Sequence[Tensor | int | float | None],
     ) -> None:
-        self._inner.launch(file, kernel, self._grid, self._block, arguments)
+        block = self._line if kernel.startswith(_IN_LINE) else self._plane
+        self._inner.launch(file, kernel, self._grid, block, arguments)
 
 
 #: As was asked for; a single thread; blocks that are no whole warps; more threads than there is work; any order.

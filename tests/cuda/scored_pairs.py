@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import torch
+from other_extents import OtherExtents
 from shim.launcher import ShimLauncher
 from torch import Tensor
 
-from graphkit.engine.cuda.launcher import Extent, Launcher
+from graphkit.engine.cuda.launcher import Launcher
 from graphkit.engine.kernels import Kind
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,42 +40,11 @@ class RandomPairs:
         )
 
 
-class OtherExtents:
-    """A `Launcher` of other blocks, and fewer or more of them, than was asked for.
-
-    Args:
-        inner: what runs the kernels.
-        blocks: of a grid.
-        line: threads along x, where a kernel has them in a line.
-        plane: threads along x and y, where it has them in a plane.
-    """
-
-    def __init__(self, inner: Launcher, blocks: int, line: int, plane: tuple[int, int]) -> None:
-        self._inner, self._grid, self._line, self._plane = inner, (blocks, 1, 1), (line, 1, 1), (*plane, 1)
-
-    def launch(
-        self,
-        file: str,
-        kernel: str,
-        grid: Extent,
-        block: Extent,
-        arguments: Sequence[Tensor | int | float | None],
-    ) -> None:
-        in_line = kernel.startswith(("pair_scores_own_scores", "rank_counts_given"))
-        self._inner.launch(file, kernel, self._grid, self._line if in_line else self._plane, arguments)
-
-
 #: One block of one warp; blocks that are long, or narrow; more blocks than there is work; any order.
 LAUNCHERS: dict[str, Launcher] = {
-    "1 of 32 and 8 x 4": OtherExtents(ShimLauncher(), 1, 32, (8, 4)),
-    "3 of 64 and 4 x 16": OtherExtents(ShimLauncher(1), 3, 64, (4, 16)),
-    "2 of 96 and 16 x 2": OtherExtents(ShimLauncher(2), 2, 96, (16, 2)),
-    "40 of 128 and 16 x 16": OtherExtents(ShimLauncher(3), 40, 128, (16, 16)),
+    "1 of 32 and 8 x 4": OtherExtents(1, 32, ShimLauncher(), (8, 4)),
+    "3 of 64 and 4 x 16": OtherExtents(3, 64, ShimLauncher(1), (4, 16)),
+    "2 of 96 and 16 x 2": OtherExtents(2, 96, ShimLauncher(2), (16, 2)),
+    "40 of 128 and 16 x 16": OtherExtents(40, 128, ShimLauncher(3), (16, 16)),
     "any order": ShimLauncher(4),
 }
-
-
-def misaligned(tensor: Tensor) -> Tensor:
-    """Returns a contiguous copy that begins one element after where memory begins."""
-    copy = torch.empty(tensor.numel() + 1, dtype=tensor.dtype)[1:].view(tensor.shape)
-    return copy.copy_(tensor)

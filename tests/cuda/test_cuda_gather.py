@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from other_extents import launched
 from shim.launcher import ShimError, ShimLauncher
+from tensor_layouts import misaligned
 from torch import Tensor
 
 from graphkit import GraphkitError, _native
@@ -29,11 +30,6 @@ def draw(rows: int, width: int, seed: int = 0) -> Tensor:
 
 def drawn_ids(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.randint(0, size, (count,), generator=torch.Generator().manual_seed(seed))
-
-
-def misaligned(tensor: Tensor) -> Tensor:
-    """Returns a contiguous copy whose memory begins one element after that of another."""
-    return torch.cat([tensor.new_zeros(1), tensor.flatten()])[1:].view(tensor.shape)
 
 
 def gathered(table: Tensor, ids: Tensor, places: Tensor | None, rows: Tensor) -> Tensor:

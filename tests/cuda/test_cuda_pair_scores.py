@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_pairs import INSIDE, KINDS, LAUNCHERS, OtherExtents, RandomPairs, misaligned
+from other_extents import OtherExtents
+from scored_pairs import INSIDE, KINDS, LAUNCHERS, RandomPairs
 from shim.launcher import ShimLauncher
+from tensor_layouts import misaligned
 from torch import Tensor
 
 from graphkit import GraphkitError
@@ -122,7 +124,7 @@ def test_threads_do_not_race_and_stay_within_what_they_are_given(kind: Kind, dim
     halves = replace(pairs, rows=pairs.rows.bfloat16())
     for some in (pairs, halves, replace(pairs, queries=misaligned(pairs.queries))):
         # As many blocks as chosen, and one that has tile after tile.
-        for launcher in (CHECKED, OtherExtents(CHECKED, 1, 32, (8, 4))):
+        for launcher in (CHECKED, OtherExtents(1, 32, CHECKED, (8, 4))):
             assert_same_bits(own(launcher, some), own(ShimLauncher(), some))
             if kind != "dot":
                 assert_same_bits(shared(launcher, some), shared(ShimLauncher(), some))

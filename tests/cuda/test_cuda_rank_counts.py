@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scored_pairs import INSIDE, KINDS, LAUNCHERS, OtherExtents, misaligned
+from other_extents import OtherExtents
+from scored_pairs import INSIDE, KINDS, LAUNCHERS
 from shim.launcher import ShimLauncher
+from tensor_layouts import misaligned
 from torch import Tensor
 
 from graphkit.engine.cuda import pair_scores, rank_counts
@@ -113,7 +115,7 @@ def test_threads_do_not_race_and_stay_within_what_they_are_given(kind: Kind, mos
     scores = scores_of_pairs(kind, q, e, 2.5)
     answers = answers_to(scores, most, first=3, seed=0)
     # As many blocks as chosen, and one that has tile after tile.
-    for launcher in (CHECKED, OtherExtents(CHECKED, 1, 32, (8, 4))):
+    for launcher in (CHECKED, OtherExtents(1, 32, CHECKED, (8, 4))):
         found = rank_counts.pair_counts(launcher, q, e, *parts_of(answers), 3, kind, 2.5, INSIDE)
         assert_equal(found, reference_counts(scores, *parts_of(answers), 3))
         assert_counts_of_scores(launcher, scores, answers, 3)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from other_extents import launched
 from shim.launcher import ShimLauncher
 from stepped_tables import RULES, Rule, Table, assert_close, draw
+from tensor_layouts import misaligned
 from torch import Tensor
 
 from graphkit import GraphkitError, _native
@@ -38,12 +39,6 @@ def exact_step(rule: Rule, before: Table, ids: Tensor | None, gradient: Tensor) 
     exact = before.copy(torch.float64)
     rule.step(exact, ids, gradient.double(), twin=True)
     return exact
-
-
-def misaligned(tensor: Tensor) -> Tensor:
-    """Returns a contiguous copy whose memory begins one element after that of another."""
-    copy = torch.empty(tensor.numel() + 1, dtype=tensor.dtype)[1:].view(tensor.shape)
-    return copy.copy_(tensor)
 
 
 def assert_same_bits(found: Table, expected: Table) -> None:
