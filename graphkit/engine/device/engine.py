@@ -31,7 +31,7 @@ class DeviceEngine(Engine):
         device: the device.
         cache_rows: so many rows stay on the device with their optimiser's state; 0 = none.
         cache: which rows: ``degree``, those with the most edges; ``lru``, those that batches named last.
-        zero_copy: let the device read rows from the host's memory, instead of copying them ahead.
+        zero_copy: let the device read rows that are not cached from the host's memory, instead of copying them ahead.
 
     Raises:
         GraphkitError: an option is out of range.
