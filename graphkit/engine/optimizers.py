@@ -205,7 +205,7 @@ class Adam(RowOptimizer):
 
 
 def _dense_adagrad(parameters: Iterable[Tensor], lr: float, eps: float) -> torch.optim.Adagrad:
-    # On a GPU, torch has no fused Adagrad before 2.12.
+    # On a GPU it is left to torch: whether the oldest torch that graphkit takes has a fused Adagrad there was not seen.
     kept = list(parameters)
     return torch.optim.Adagrad(kept, lr=lr, eps=eps, fused=_fused(kept, "cpu"))
 
