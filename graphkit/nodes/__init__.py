@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.nodes.compression import compressed_adjacency, membership, pool
     from graphkit.nodes.graph import NodeGraph, adjacency
-    from graphkit.nodes.partition import METHODS, Partition, PartitionQuality, partition, quality
+    from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
 
 _HOMES = {
-    "METHODS": "partition",
+    "METHODS": "partitioning",
     "NodeGraph": "graph",
     "NodeSplit": "splits",
-    "Partition": "partition",
-    "PartitionQuality": "partition",
+    "Partition": "partitioning",
+    "PartitionQuality": "partitioning",
     "adjacency": "graph",
     "compressed_adjacency": "compression",
     "mask_splits": "splits",
     "membership": "compression",
-    "partition": "partition",
+    "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
-    "quality": "partition",
+    "quality": "partitioning",
     "random_splits": "splits",
 }
 
