@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from undirected_graphs import cliques, path, star, undirected, undirected_graphs
@@ -45,12 +45,11 @@ def test_native_clusters_of_regular_graphs_equal_the_twin(adjacency: csr_matrix,
 
 
 @given(undirected_graphs(max_nodes=120), st.data())
-@example(star(119), st.just(2))
 def test_there_are_exactly_as_many_clusters_as_asked_for_within_the_cap(
     adjacency: csr_matrix, data: st.DataObject
 ) -> None:
     nodes = adjacency.shape[0]
-    clusters = data.draw(st.integers(1, nodes)) if hasattr(data, "draw") else 2
+    clusters = data.draw(st.integers(1, nodes))
     made = native(adjacency, clusters)
     assert sorted(set(made)) == list(range(clusters))
     assert list(dict.fromkeys(made)) == list(range(clusters))  # numbered by their first nodes
@@ -79,10 +78,10 @@ def test_isolated_nodes_do_not_stay_alone() -> None:
 
 
 @pytest.mark.parametrize(("side", "clusters"), [(30, 90), (40, 100)])
-def test_fewer_edges_are_cut_than_by_metis_at_evener_sizes(side: int, clusters: int) -> None:
+def test_fewer_edges_are_cut_than_by_metis_at_up_to_half_as_many_nodes_again(side: int, clusters: int) -> None:
     adjacency = grid(side)
     heavy, metis = (quality(adjacency, partition(adjacency, clusters, method=m)) for m in ("heavy_edge", "metis"))
-    assert heavy.cut < 1.1 * metis.cut
+    assert heavy.cut < metis.cut
     assert heavy.balance <= 1.6
 
 
@@ -110,7 +109,7 @@ def test_planted_groups_are_found() -> None:
 )
 def test_nothing_is_read_out_of_bounds(starts: list[int], targets: list[int], others: dict[str, int]) -> None:
     arrays = np.array(starts, np.int64), np.array(targets, np.int64)
-    with pytest.raises(ValueError, match="fault|out of range|empty"):
+    with pytest.raises(ValueError, match=r"fault|out of range|empty"):
         _native.heavy_edge_clusters(*arrays, **({"clusters": 1, "threads": 1} | others))
 
 
