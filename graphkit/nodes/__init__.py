@@ -10,25 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphkit.nodes.graph import NodeGraph, adjacency
+    from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
+    from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
 
 _HOMES = {
+    "NODE_DATASETS": "named",
+    "NodeDataset": "named",
     "NodeGraph": "graph",
     "NodeSplit": "splits",
+    "STANDARD_FORMS": "standardizing",
     "adjacency": "graph",
+    "load": "named",
     "mask_splits": "splits",
+    "names": "named",
     "planted_communities": "planted",
     "random_splits": "splits",
+    "standardized": "standardizing",
 }
 
 __all__ = [
+    "NODE_DATASETS",
+    "STANDARD_FORMS",
+    "NodeDataset",
     "NodeGraph",
     "NodeSplit",
     "adjacency",
+    "load",
     "mask_splits",
+    "names",
     "planted_communities",
     "random_splits",
+    "standardized",
 ]
 
 
