@@ -16,9 +16,12 @@ _READING = (
     "of the process while it trained, with the graph and the libraries."
 )
 
+#: What the picture of the accuracies shows, for those who do not see it.
+_BARS = "Accuracy of the probe on features without training, and on the embeddings of each run"
+
 #: What is drawn against the compression ratio.
-_PANELS: tuple[tuple[str, Callable[[NodeRun], float]], ...] = (
-    ("accuracy of the probe", lambda run: run.accuracy.mean),
+_PANELS: tuple[tuple[str, Callable[[NodeRun], float | None]], ...] = (
+    ("accuracy of the probe", lambda run: None if run.accuracy is None else run.accuracy.mean),
     ("seconds of an encoder, partition included", lambda run: run.seconds),
     ("peak anonymous memory, MiB", lambda run: run.peak_anon_mib),
 )
@@ -34,7 +37,9 @@ def results(runs: Sequence[NodeRun]) -> list[Element]:
             rows.append(element("tr", element("th", graph, colspan="4"), class_="group"))
         rows += _rows(group, named=len(runs) > 1)
         heading = [element("h3", graph)] if len(graphs) > 1 else []
-        figures.append(element("figure", *heading, _bars(group, _styles(runs))))
+        bars = _bars(group, _styles(runs))
+        if bars:
+            figures.append(element("figure", *heading, bar_chart(bars, _PANELS[0][0], _BARS)))
     head = element("tr", *(element("th", text) for text in ("", "accuracy", "seconds", "MiB")))
     table = element("table", element("thead", head), element("tbody", *rows))
     left = element("div", element("div", table, class_="wide"), element("p", _READING, class_="note"))
@@ -60,6 +65,8 @@ def against_ratio(runs: Sequence[NodeRun]) -> list[Element]:
         if untrained is not None and title == _PANELS[0][0]:
             series.append(Series(None, levels=[untrained[1]]))
         shown = [number for one in series for number in (*(y for _, y in one.points), *one.levels)]
+        if not shown:
+            continue
         drawn = line_chart(series, x, Axis.fitting(title, shown), f"{title}, against clusters by nodes")
         figures.append(element("figure", drawn))
     return [
@@ -77,7 +84,7 @@ def _rows(runs: Sequence[NodeRun], *, named: bool) -> list[Element]:
     ]
     for run in runs:
         heading = element("th", f"{run.loss}, {run.form}", *([element("small", run.name)] if named else []))
-        rows.append(_row(heading, str(run.accuracy), _seconds(run.seconds), f"{run.peak_anon_mib:,.0f}"))
+        rows.append(_row(heading, str(run.accuracy or "–"), _seconds(run.seconds), f"{run.peak_anon_mib:,.0f}"))
     return rows
 
 
@@ -85,19 +92,20 @@ def _row(heading: Element, *cells: str) -> Element:
     return element("tr", heading, *(element("td", cell) for cell in cells))
 
 
-def _bars(runs: Sequence[NodeRun], styles: dict[str, int]) -> Element:
+def _bars(runs: Sequence[NodeRun], styles: dict[str, int]) -> list[Bar]:
     bars = [Bar(f"no training, {title}", accuracy) for title, accuracy in runs[0].no_training.items()]
     for run in runs:
         form = "vanilla" if run.full_graph else f"{run.clusters:,} clusters"
-        bars.append(Bar(f"{run.loss}, {form}", run.accuracy, styles[_family(run)]))
-    described = "Accuracy of the probe on features without training, and on the embeddings of each run"
-    return bar_chart(bars, "accuracy of the probe", described)
+        if run.accuracy is not None:
+            bars.append(Bar(f"{run.loss}, {form}", run.accuracy, styles[_family(run)]))
+    return bars
 
 
-def _series(family: str, runs: Sequence[NodeRun], value: Callable[[NodeRun], float]) -> Series:
-    own = [run for run in runs if _family(run) == family]
-    points = sorted((run.ratio, value(run)) for run in own if not run.full_graph)
-    return Series(_styles(runs)[family], points, [value(run) for run in own if run.full_graph])
+def _series(family: str, runs: Sequence[NodeRun], value: Callable[[NodeRun], float | None]) -> Series:
+    found = [(run, value(run)) for run in runs if _family(run) == family]
+    points = sorted((run.ratio, number) for run, number in found if number is not None and not run.full_graph)
+    levels = [number for run, number in found if number is not None and run.full_graph]
+    return Series(_styles(runs)[family], points, levels)
 
 
 def _legend(runs: Sequence[NodeRun], untrained: tuple[str, float] | None) -> Element:

@@ -33,7 +33,7 @@ def settings(run: NodeRun) -> list[tuple[str, str]]:
         "optimiser": _described(config["optimizer"]),
         "epochs": config["trainer"].get("max_epochs"),
         "encoders": run.encoders,
-        "probe": _probe(config["task"], run.splits),
+        "probe": _probe(config["task"], run.splits) if run.splits else "none",
         "partition": None if run.full_graph else _partition(run),
         "seed": config.get("seed"),
         "machine": f"{run.environment['cpus']} cores, {run.environment['platform']}",
@@ -56,10 +56,13 @@ def _probe(task: dict[str, Any], splits: int) -> str:
 
 def _partition(run: NodeRun) -> str:
     found = run.metrics["partition"]
-    return (
-        f"{found['method']}, {run.clusters:,} clusters ({run.ratio:.3g} of the nodes), {found['cut']:.1%} of edges cut, the "
-        f"largest {found['balance']:.2f} times the mean, {run.partition_seconds:.2f} s"
+    parts = (
+        f"{found['method']}, {run.clusters:,} clusters ({run.ratio:.3g} of the nodes)",
+        f"{found['cut']:.1%} of edges cut",
+        f"the largest {found['balance']:.2f} times the mean",
+        f"{run.partition_seconds:.2f} s",
     )
+    return ", ".join(parts)
 
 
 def _losses(curves: Sequence[Sequence[tuple[int, float]]]) -> Element:

@@ -84,7 +84,5 @@ def _lead(runs: Sequence[NodeRun]) -> str:
         return f"{len(runs)} runs of graphkit, each with its settings below."
     run = runs[0]
     trained = "all of them" if run.full_graph else f"{run.clusters:,} clusters ({run.ratio:.3g} of the nodes)"
-    return (
-        f"{run.nodes:,} nodes; trained on {trained}; {run.encoders:,} encoder{'s' if run.encoders > 1 else ''}, "
-        f"probed on {run.splits:,} splits."
-    )
+    probed = f"probed on {run.splits:,} splits" if run.splits else "not probed: its labels are not known"
+    return f"{run.nodes:,} nodes; trained on {trained}; {run.encoders:,} encoder{'s' * (run.encoders > 1)}, {probed}."

@@ -78,7 +78,7 @@ class NodeRun:
     @property
     def clusters(self) -> int:
         """Rows that a step on everything would have."""
-        return self.nodes if self.full_graph else int(self.metrics["partition"]["clusters"])
+        return int(self.metrics["partition"]["clusters"])
 
     @property
     def ratio(self) -> float:
@@ -86,25 +86,25 @@ class NodeRun:
         return self.clusters / self.nodes
 
     @property
-    def accuracy(self) -> Accuracy:
-        """Of the probe on its embeddings."""
-        return Accuracy.of(self.metrics["probe"])
+    def accuracy(self) -> Accuracy | None:
+        """Of the probe on its embeddings; None where the graph has no labels, or none was asked for."""
+        return Accuracy.of(self.metrics["probe"]) if "probe" in self.metrics else None
 
     @property
     def no_training(self) -> dict[str, Accuracy]:
         """Of the probe on features as they are, and propagated once, twice and three times."""
-        found = self.metrics["probe"]["no_training"]
+        found = self.metrics.get("probe", {}).get("no_training", {})
         return {title: Accuracy.of(found[key]) for key, title in UNTRAINED.items() if key in found}
 
     @property
     def splits(self) -> int:
         """On how many splits the probe was fitted."""
-        return int(self.metrics["probe"]["splits"])
+        return int(self.metrics["probe"]["splits"]) if "probe" in self.metrics else 0
 
     @property
     def encoders(self) -> int:
         """How many it trained, one after the other."""
-        return int(self.metrics["probe"].get("encoders", 1))
+        return int(self.config["task"]["encoders"])
 
     @property
     def seconds(self) -> float:
@@ -113,13 +113,13 @@ class NodeRun:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU seconds of an encoder, with the wall seconds of the partition, which one thread makes."""
+        """CPU seconds of the same."""
         return self._each("cpu_seconds")
 
     @property
     def partition_seconds(self) -> float:
-        """Wall seconds of the partition, with the pooling of features."""
-        return float(self.metrics["train"].get("partition_seconds") or 0.0)
+        """Wall seconds of the partition."""
+        return float(self.metrics["train"]["partition_seconds"])
 
     @property
     def peak_anon_mib(self) -> float:
@@ -137,8 +137,8 @@ class NodeRun:
         return [curve for curve in curves if curve]
 
     def _each(self, key: str) -> float:
-        total = float(self.metrics["train"][key])
-        return self.partition_seconds + (total - self.partition_seconds) / self.encoders
+        train = self.metrics["train"]
+        return float(train[f"partition_{key}"]) + float(train[key]) / self.encoders
 
 
 def target_name(group: Any) -> str:
@@ -160,7 +160,7 @@ def read_run(folder: str | Path) -> NodeRun:
             f"resume={shlex.quote(str(folder))}"
         )
     metrics, config = _metrics(path), run.config
-    if "probe" not in metrics:
+    if "partition" not in metrics:
         raise GraphkitError(
             f"the run {folder} is of the task {target_name(config.get('task'))}, and a report knows node runs alone "
             f"(task=contrastive); graphkit evaluate {shlex.quote(str(folder))} measures this one"

@@ -37,12 +37,17 @@ def write_node_run(
     peak: float = 600.0,
     accuracy: float = 0.8147,
     dim: int = 16,
+    probed: bool = True,
     seed: int = 0,
 ) -> Path:
     """Writes a run that is full-graph where `clusters` is None; classes are clouds about corners of a cube."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     full = clusters is None
+    # As runs have it: the cut and the balance of singletons, where all nodes are trained on.
+    partition = {"method": "none", "nodes": nodes, "clusters": nodes, "cut": 1.0, "balance": 1.0}
+    if not full:
+        partition |= {"method": "metis", "clusters": clusters, "cut": 0.21, "balance": 1.03}
     config = {
         "task": {"_target_": "graphkit.training.ContrastiveTask", "encoders": encoders, "labels_per_class": 20},
         "graph": {"_target_": "graphkit.nodes.load", "name": graph},
@@ -54,8 +59,7 @@ def write_node_run(
         "seed": seed,
     }
     untrained = dict(zip(("X", "AX", "A2X", "A3X"), (0.5804, 0.7667, 0.8050, 0.8099), strict=True))
-    partition = {"method": "metis", "clusters": clusters, "cut": 0.21, "balance": 1.03}
-    metrics = {
+    metrics: dict[str, Any] = {
         "probe": {
             "accuracy_mean": accuracy,
             "accuracy_std": 0.0094,
@@ -63,15 +67,18 @@ def write_node_run(
             "encoders": encoders,
             "no_training": {key: {"accuracy_mean": mean, "accuracy_std": 0.012} for key, mean in untrained.items()},
         },
-        **({} if full else {"partition": partition}),
+        "partition": partition,
         "train": {
             "steps": encoders * epochs,
             "seconds": seconds,
             "cpu_seconds": 1.5 * seconds,
             "partition_seconds": 0.0 if full else 0.5,
+            "partition_cpu_seconds": 0.0 if full else 0.4,
             "peak_anon_mib": peak,
         },
     }
+    if not probed:
+        del metrics["probe"]
     write_files(folder, config, metrics)
     entries = [
         {"step": step, "train/loss": 3.0 * np.exp(-((step - 1) % epochs) / 6) + 0.2 + 0.02 * rng.random()}

@@ -41,14 +41,14 @@ def test_the_page_of_a_run_shows_its_figures_beside_no_training(line: Line) -> N
     write_node_run(Path("run"))
     assert line("run") == (0, "run/report.html\n", "")
     page = Path("run/report.html").read_text(encoding="utf-8")
-    # The partition took 0.5 of the 8 s; the two encoders share it: 0.5 + 7.5 / 2.
+    # The partition took 0.5 s, and the two encoders, which share it, 8 s.
     assert cells(page) == [
         ["", "accuracy", "seconds", "MiB"],
         ["no training, X", "0.5804 ± 0.0120", "–", "–"],
         ["no training, ÂX", "0.7667 ± 0.0120", "–", "–"],
         ["no training, Â²X", "0.8050 ± 0.0120", "–", "–"],
         ["no training, Â³X", "0.8099 ± 0.0120", "–", "–"],
-        ["SCE, compressed, 24 clusters", "0.8147 ± 0.0094", "4.2", "600"],
+        ["SCE, compressed, 24 clusters", "0.8147 ± 0.0094", "4.5", "600"],
     ]
     assert "<h1>SCE on cora</h1>" in page
     assert "240 nodes; trained on 24 clusters (0.1 of the nodes); 2 encoders, probed on 50 splits." in page
@@ -130,6 +130,17 @@ def test_no_training_may_be_means_alone(line: Line) -> None:
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert line("run")[0] == 0
     assert ["no training, X", "0.5800", "–", "–"] in cells((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_a_run_without_labels_has_no_accuracies(line: Line) -> None:
+    write_node_run(Path("run"), classes=None, probed=False)
+    write_node_run(Path("other"), classes=None, probed=False, clusters=12)
+    assert line("run")[0] == line("run", "other", "--out", "both.html")[0] == 0
+    page = Path("run/report.html").read_text(encoding="utf-8")
+    assert cells(page)[1:] == [["SCE, compressed, 24 clusters", "–", "4.5", "600"]]
+    assert "2 encoders, not probed: its labels are not known." in page
+    assert page.count("<svg") == 2  # loss and embeddings
+    assert Path("both.html").read_text(encoding="utf-8").count("clusters / nodes") == 2  # seconds and memory
 
 
 # ---- errors
