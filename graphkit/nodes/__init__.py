@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from graphkit.nodes.compression import compressed_adjacency, membership, pool
     from graphkit.nodes.graph import NodeGraph, adjacency
     from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
-    from graphkit.nodes.partition import METHODS, Partition, PartitionQuality, partition, quality
+    from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
 
 _HOMES = {
-    "METHODS": "partition",
+    "METHODS": "partitioning",
     "NODE_DATASETS": "named",
     "NodeDataset": "named",
     "NodeGraph": "graph",
     "NodeSplit": "splits",
-    "Partition": "partition",
-    "PartitionQuality": "partition",
+    "Partition": "partitioning",
+    "PartitionQuality": "partitioning",
     "STANDARD_FORMS": "standardizing",
     "adjacency": "graph",
     "compressed_adjacency": "compression",
@@ -32,10 +32,10 @@ _HOMES = {
     "mask_splits": "splits",
     "membership": "compression",
     "names": "named",
-    "partition": "partition",
+    "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
-    "quality": "partition",
+    "quality": "partitioning",
     "random_splits": "splits",
     "standardized": "standardizing",
 }
