@@ -53,16 +53,16 @@ def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
     else:
         starts, ids = members
     # Rows are added up where they lie; only where they do not lie in one piece are they gathered first, a block each.
-    first_members = starts.tolist()
+    bounds = starts.numpy()
     pooled = [
         embedding_bag(
-            ids[first_members[some.start] : first_members[some.stop]],
+            ids[bounds[some.start] : bounds[some.stop]],
             x,
-            starts[some.start : some.stop + 1] - first_members[some.start],
+            starts[some.start : some.stop + 1] - starts[some.start],
             mode="mean",
             include_last_offset=True,
         )
-        for some in row_blocks(starts.numpy())
+        for some in row_blocks(bounds)
     ]
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from scipy.sparse import csr_matrix
 from undirected_graphs import cliques, path, undirected, undirected_graphs
 
 from graphkit import GraphkitError
-from graphkit.nodes import METHODS, Partition, partition, quality
+from graphkit.nodes import METHODS, Partition, adjacency, load, partition, quality
 
 #: Two triangles, 0-1-2 and 3-4-5, joined by 2-3; node 6 is isolated.
 TRIANGLES = undirected(7, [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 3)])
@@ -132,6 +134,22 @@ def test_cliques_are_found(method: str) -> None:
 def test_other_seeds_give_other_random_partitions() -> None:
     found = {tuple(partition(path(300), 20, method="random", seed=seed).assignment.tolist()) for seed in range(4)}
     assert len(found) == 4
+
+
+def test_metis_cuts_cora_as_the_measured_release_did(graphkit_data: Path) -> None:
+    structure = adjacency(load("cora", root=graphkit_data))
+    found = partition(structure, 300)
+    assert (found.num_clusters, int(found.sizes.min()), int(found.sizes.max())) == (300, 5, 10)
+
+
+@pytest.mark.parametrize(("name", "clusters"), [("cora", 300), ("citeseer", 300), ("minesweeper", 1000)])
+def test_heavy_edges_cut_published_graphs_less_than_metis_which_is_evener(
+    graphkit_data: Path, name: str, clusters: int
+) -> None:
+    structure = adjacency(load(name, root=graphkit_data))
+    heavy, metis = (quality(structure, partition(structure, clusters, method=m)) for m in ("heavy_edge", "metis"))
+    assert heavy.cut < 0.75 * metis.cut
+    assert metis.balance < heavy.balance < 1.6
 
 
 def test_random_clusters_are_even() -> None:
