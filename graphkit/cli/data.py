@@ -36,6 +36,25 @@ def run_import(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_import_nodes(options: argparse.Namespace) -> int:
+    """Makes an attributed graph of files and prints what was understood."""
+    from graphkit.nodes import import_nodes  # imports PyG, which takes seconds
+
+    report = import_nodes(
+        options.edges,
+        options.features,
+        Path(options.out),
+        labels=options.labels,
+        masks=options.masks,
+        overwrite=options.overwrite,
+    )
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for line in report.lines():
+        console.print(line)
+    console.print(f"next: graphkit train experiment=structcomp graph={shlex.quote(options.out)} run_dir=RUN")
+    return 0
+
+
 def run_synth(options: argparse.Namespace) -> int:
     """Makes a synthetic graph and prints what it is."""
     console = Console(file=sys.stderr)
@@ -56,15 +75,32 @@ def run_synth(options: argparse.Namespace) -> int:
     return 0
 
 
+def _attributed(root: Path | None) -> Table:
+    """Returns the table of graphs whose nodes have features."""
+    from graphkit.nodes import FETCHED, NODE_DATASETS, fetched_folder
+
+    table = Table("name", "nodes", "edges", "features", "classes", "available", title="attributed graphs")
+    for name, dataset in NODE_DATASETS.items():
+        here = root is not None and all((root / dataset.folder / file).is_file() for file in dataset.files)
+        table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
+    for name, fetched in FETCHED.items():
+        here = root is not None and fetched_folder(name, root).is_dir()
+        table.add_row(name, "", "", "", "", "yes" if here else f"downloaded by {fetched.library}")
+    table.add_row("planted", "", "", "", "", "built in")
+    return table
+
+
 def run_list() -> int:
-    """Prints the named sets with their sizes, and whether their files are here."""
+    """Prints the named sets with their sizes, and whether their files are here: triples, then attributed graphs."""
     root = os.environ.get("GRAPHKIT_DATA")
     table = Table("name", "entities", "relations", "train", "valid", "test", "available")
     for name, dataset in DATASETS.items():
         here = root is not None and (Path(root) / dataset.folder).is_dir()
         table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
     table.add_row("geography", "", "", "", "", "", "built in")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(_attributed(Path(root) if root is not None else None))
     if root is None:
-        print("Set GRAPHKIT_DATA to the folder that holds the data sets; geography needs none.")
+        print("Set GRAPHKIT_DATA to the folder that holds the data sets; geography and planted need none.")
     return 0

@@ -9,40 +9,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit.nodes.graph import NodeGraph, adjacency
+    from graphkit.nodes.fetching import FETCHED, fetched_folder
+    from graphkit.nodes.graph import NodeGraph, adjacency, undirected
+    from graphkit.nodes.importing import NodeImportReport, import_nodes
     from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
+    from graphkit.nodes.store import open_store
 
 _HOMES = {
+    "FETCHED": "fetching",
     "NODE_DATASETS": "named",
+    "STANDARD_FORMS": "standardizing",
     "NodeDataset": "named",
     "NodeGraph": "graph",
+    "NodeImportReport": "importing",
     "NodeSplit": "splits",
-    "STANDARD_FORMS": "standardizing",
     "adjacency": "graph",
+    "fetched_folder": "fetching",
+    "import_nodes": "importing",
     "load": "named",
     "mask_splits": "splits",
     "names": "named",
+    "open_store": "store",
     "planted_communities": "planted",
     "random_splits": "splits",
     "standardized": "standardizing",
+    "undirected": "graph",
 }
 
 __all__ = [
+    "FETCHED",
     "NODE_DATASETS",
     "STANDARD_FORMS",
     "NodeDataset",
     "NodeGraph",
+    "NodeImportReport",
     "NodeSplit",
     "adjacency",
+    "fetched_folder",
+    "import_nodes",
     "load",
     "mask_splits",
     "names",
+    "open_store",
     "planted_communities",
     "random_splits",
     "standardized",
+    "undirected",
 ]
 
 

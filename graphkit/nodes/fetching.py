@@ -26,6 +26,11 @@ class FetchedDataset:
     #: Keywords beside ``root``.
     keywords: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def library(self) -> str:
+        """What has to be installed."""
+        return self.module.partition(".")[0]
+
 
 def _pyg(cls: str, **keywords: Any) -> FetchedDataset:
     return FetchedDataset("torch_geometric.datasets", cls, keywords)
@@ -78,9 +83,9 @@ def fetch(name: str, root: Path | None) -> Data:
     try:
         make = getattr(import_module(dataset.module), dataset.cls)
     except ImportError:
-        package = dataset.module.partition(".")[0]
+        library = dataset.library
         raise GraphkitError(
-            f"the graph {name} is read by {package}, which is not installed; pip install {package}"
+            f"the graph {name} is read by {library}, which is not installed; pip install {library}"
         ) from None
     folder = fetched_folder(name, Path(given))
     try:

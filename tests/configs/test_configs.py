@@ -31,6 +31,8 @@ GIVEN = {
     "task": {"graph", "model", "table", "sampler", "loss", "optimizer", "seed", "engine"},
     "graph": {"root"},
 }
+#: Graphs that a folder holds.
+STORES = {"store", "node_store"}
 #: What names a graph has no default.
 OWN = {"graph": {"name", "path"}}
 
@@ -62,7 +64,7 @@ def test_groups_and_experiments_that_others_rely_on() -> None:
 
 @pytest.mark.parametrize(("group", "name"), FILES)
 def test_choice_composes(group: str, name: str) -> None:
-    path = ["graph.path=somewhere"] if (group, name) == ("graph", "store") else []
+    path = ["graph.path=somewhere"] if group == "graph" and name in STORES else []
     config = composed(f"{group}={name}", *path)
     assert set(config) == set(RunConfig.__dataclass_fields__)
     for part in ("task", "graph", "model", "loss", "optimizer", "engine"):
@@ -117,11 +119,13 @@ def test_trainer_lists_every_setting_of_the_schedule(name: str) -> None:
     assert part["keep"] == Schedule(max_steps=1).keep
 
 
-@pytest.mark.parametrize("name", [name for name in choices("graph") if name != "store"])
+@pytest.mark.parametrize("name", [name for name in choices("graph") if name not in STORES])
 def test_named_graph_is_the_one_of_its_name(name: str) -> None:
     part = load("graph", name)
     if part["_target_"] == "graphkit.data.load_query_graph":
         assert QUERY_SETS[part["name"]].graph_name == name
+    elif name == "planted":
+        assert part["_target_"] == "graphkit.nodes.planted_communities"
     else:
         assert part["name"] == name
 
