@@ -14,6 +14,9 @@ from rich.table import Table
 
 from graphkit.data import DATASETS, import_triples, synthesize
 
+#: What libraries are called among people.
+_SHORT = {"torch_geometric": "PyG", "ogb": "OGB"}
+
 
 def run_import(options: argparse.Namespace) -> int:
     """Makes a graph of files and prints what was understood."""
@@ -77,15 +80,16 @@ def run_synth(options: argparse.Namespace) -> int:
 
 def _attributed(root: Path | None) -> Table:
     """Returns the table of graphs whose nodes have features."""
-    from graphkit.nodes import FETCHED, NODE_DATASETS, fetched_folder
+    from graphkit.nodes import FETCHED, NODE_DATASETS
 
     table = Table("name", "nodes", "edges", "features", "classes", "available", title="attributed graphs")
     for name, dataset in NODE_DATASETS.items():
-        here = root is not None and all((root / dataset.folder / file).is_file() for file in dataset.files)
+        here = root is not None and (dataset.present(root) or (name in FETCHED and FETCHED[name].folder(root).is_dir()))
         table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
     for name, fetched in FETCHED.items():
-        here = root is not None and fetched_folder(name, root).is_dir()
-        table.add_row(name, "", "", "", "", "yes" if here else f"downloaded by {fetched.library}")
+        if name not in NODE_DATASETS:
+            here = root is not None and fetched.folder(root).is_dir()
+            table.add_row(name, "", "", "", "", "yes" if here else f"from {_SHORT[fetched.library]}")
     table.add_row("planted", "", "", "", "", "built in")
     return table
 

@@ -9,29 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit.nodes.fetching import FETCHED, fetched_folder
+    from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
     from graphkit.nodes.graph import NodeGraph, adjacency, undirected
     from graphkit.nodes.importing import NodeImportReport, import_nodes
-    from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
+    from graphkit.nodes.named import load
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
     from graphkit.nodes.store import open_store
 
 _HOMES = {
-    "FETCHED": "fetching",
-    "NODE_DATASETS": "named",
+    "FETCHED": "catalogue",
+    "NODE_DATASETS": "catalogue",
     "STANDARD_FORMS": "standardizing",
-    "NodeDataset": "named",
+    "NodeDataset": "catalogue",
     "NodeGraph": "graph",
     "NodeImportReport": "importing",
     "NodeSplit": "splits",
     "adjacency": "graph",
-    "fetched_folder": "fetching",
     "import_nodes": "importing",
     "load": "named",
     "mask_splits": "splits",
-    "names": "named",
+    "names": "catalogue",
     "open_store": "store",
     "planted_communities": "planted",
     "random_splits": "splits",
@@ -48,7 +47,6 @@ __all__ = [
     "NodeImportReport",
     "NodeSplit",
     "adjacency",
-    "fetched_folder",
     "import_nodes",
     "load",
     "mask_splits",

@@ -91,8 +91,8 @@ class NodeImportReport:
             found.append("a class has 1 label, and random splits need at least 2: one to train, one to test")
         elif self.smallest_class <= 20:
             found.append(
-                f"a class has {self.smallest_class} labels, and random splits take 20 of each class to train; train with "
-                f"task.labels_per_class={self.smallest_class // 2}"
+                f"a class has {self.smallest_class} labels, and random splits take 20 of each class to train; "
+                f"train with task.labels_per_class={self.smallest_class // 2}"
             )
         return found
 
