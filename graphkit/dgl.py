@@ -31,16 +31,16 @@ def from_dgl(graph: DGLGraph, *, features: str = "feat", labels: str = "label") 
     """
     if not graph.is_homogeneous:
         raise GraphkitError(
-            f"the DGLGraph has {len(graph.ntypes)} kinds of nodes and {len(graph.etypes)} of edges; a homogeneous one is "
-            "needed, so say dgl.to_homogeneous(graph, ndata=[…])"
+            f"the DGLGraph has {len(graph.ntypes)} kinds of nodes and {len(graph.etypes)} of edges; a homogeneous "
+            "one is needed, so say dgl.to_homogeneous(graph, ndata=[…])"
         )
     if graph.device.type != "cpu":
         raise GraphkitError(f"the DGLGraph is on {graph.device}; say graph.cpu(), since partitions are made there")
     if features not in graph.ndata:
         held = ", ".join(graph.ndata) or "nothing"
         raise GraphkitError(
-            f"the DGLGraph has no ndata[{features!r}]{did_you_mean(features, graph.ndata)}; it has {held}, so say which "
-            "is meant: from_dgl(graph, features=NAME)"
+            f"the DGLGraph has no ndata[{features!r}]{did_you_mean(features, graph.ndata)}; it has {held}, so say "
+            "which is meant: from_dgl(graph, features=NAME)"
         )
     starts, indices, _ = graph.adj_tensors("csc")
     data = Data(x=graph.ndata[features], adj_t=sparse_rows(starts, indices))
@@ -63,7 +63,7 @@ def to_dgl(graph: Data) -> DGLGraph:
     if graph.get("edge_index") is not None:
         made = dgl.graph((graph.edge_index[0], graph.edge_index[1]), num_nodes=nodes)
     else:
-        rows = (graph.adj_t.crow_indices(), graph.adj_t.col_indices(), [])
+        rows: tuple[Any, ...] = (graph.adj_t.crow_indices(), graph.adj_t.col_indices(), [])
         made = dgl.graph(("csc", rows), num_nodes=nodes)
     for name, key in (("feat", "x"), ("label", "y"), *zip(MASKS, MASKS, strict=True)):
         if graph.get(key) is not None:

@@ -72,7 +72,7 @@ def _heterophilous(name: str, nodes: int, edges: int, features: int, classes: in
     return NodeDataset(name, "heterophilous", "node/heterophilous", name, nodes, edges, features, classes)
 
 
-def _pyg(name: str, cls: str, **keywords: Any) -> FetchedDataset:
+def _pyg(name: str, cls: str, /, **keywords: Any) -> FetchedDataset:
     return FetchedDataset(name, "torch_geometric.datasets", cls, keywords)
 
 
