@@ -212,6 +212,12 @@ class KnowledgeGraph:
         counts = [self.num_entities, self.num_relations]
         return hashlib.sha256(json.dumps([counts, sums], sort_keys=True).encode()).hexdigest()[:16]
 
+    def save_vocabulary(self, folder: Path) -> None:
+        """Writes the labels that the graph has into an existing folder: ``entities.arrow``, ``relations.arrow``."""
+        for name, vocabulary in (("entities", self.entities), ("relations", self.relations)):
+            if vocabulary is not None:
+                vocabulary.save(folder / f"{name}.arrow")
+
     def entity_label(self, i: int) -> str:
         """Returns the label of entity `i`, or its number in a graph without labels."""
         return self.entities.label(i) if self.entities is not None else str(i)

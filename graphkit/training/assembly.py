@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from graphkit.engine import CPU, EmbeddingTable, Engine, RowOptimizer
 from graphkit.errors import GraphkitError
@@ -21,8 +21,8 @@ from graphkit.queries import ONE_HOP
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training.plan import OPEN_SAMPLER_SETTINGS, OPEN_TRAINER_SETTINGS, complete
 from graphkit.training.run import Run
-from graphkit.training.targets import Config, build, check_settings, find_target, shown
-from graphkit.training.task import ChoosesStructures, Task
+from graphkit.training.targets import Config, build, check_settings, find_target, made_kind, named_target, shown
+from graphkit.training.task import AssemblesItself, ChoosesStructures, Task, TrainedGraph
 from graphkit.training.trainer import Schedule, Trainer
 
 
@@ -39,9 +39,34 @@ class Trained:
     step: int
 
 
-def load_graph(config: Config) -> KnowledgeGraph:
-    """Returns the graph that the configuration names."""
-    return build(config, "graph", KnowledgeGraph)
+#: What trains on a graph, by the name of its class; `graph` is to be filled in.
+_TRAINED_BY = {
+    "KnowledgeGraph": "task=links and task=queries train on it",
+    "NodeGraph": "graphkit train experiment=structcomp graph={graph} trains on it",
+}
+
+
+def load_graph(config: Config) -> Any:
+    """Returns the graph that the configuration names, of the kind that its task is trained on.
+
+    Raises:
+        GraphkitError: the graph is of another kind, or cannot be made.
+    """
+    kind, made = graph_kind(config), made_kind(named_target(config, "graph"))
+    if made is not None and not issubclass(made, kind) and made.__name__ in _TRAINED_BY:
+        part = config["graph"]
+        known = _TRAINED_BY[made.__name__].format(graph=part.get("name") or part.get("path") or "NAME")
+        raise GraphkitError(
+            f"graph._target_ is {part['_target_']}, which makes a {made.__name__}, and the task "
+            f"{config['task']['_target_']} is trained on a {kind.__name__}; {known}"
+        )
+    return build(config, "graph", kind)
+
+
+def graph_kind(config: Config) -> type:
+    """Returns the class of graph that the task of a configuration is trained on."""
+    task = find_target(config, "task", Task)
+    return task.graph_kind if isinstance(task, AssemblesItself) else KnowledgeGraph
 
 
 def run_config(run: Run, allow_targets: Sequence[str] = ()) -> Config:
@@ -72,9 +97,16 @@ def load_trained(run: Run, *, graph: KnowledgeGraph | None = None, config: Confi
         config: what `run_config` returned, perhaps with changes.
 
     Raises:
-        GraphkitError: no checkpoint, a damaged one, or a graph that is not the run's.
+        GraphkitError: no checkpoint, a damaged one, a graph that is not the run's, or a run of a task that answers no
+            questions.
     """
     config = run_config(run) if config is None else config
+    kind = graph_kind(config)
+    if kind is not KnowledgeGraph:
+        raise GraphkitError(
+            f"the run {run.folder} is one of the task {config['task']['_target_']} on a {kind.__name__}, and answers "
+            f"and ranks come from runs on a KnowledgeGraph; graphkit report {run.folder} shows what it measured"
+        )
     graph = load_graph(config) if graph is None else graph
     run.require_graph(graph)
     step = run.best_step()
@@ -84,15 +116,28 @@ def load_trained(run: Run, *, graph: KnowledgeGraph | None = None, config: Confi
     return Trained(run, config, graph, model.eval(), EmbeddingTable(weights["entities"]), step)
 
 
-def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Schedule]:
+def assemble(config: Config, graph: TrainedGraph) -> tuple[Config, Task, Schedule]:
     """Builds the task of a configuration over its graph.
 
     Returns:
         The configuration with open settings filled in, the task, and the schedule to train it by.
 
     Raises:
-        GraphkitError: a setting is unknown or out of range, or the engine finds no device.
+        GraphkitError: a setting is unknown or out of range, parts do not go together, or the engine finds no device.
     """
+    kind: Any = find_target(config, "task", Task)
+    task: Task
+    if isinstance(kind, AssemblesItself):
+        config, task = kind.assemble(config, graph)
+    else:
+        assert isinstance(graph, KnowledgeGraph)  # as `load_graph` has it
+        config, task = _assemble_embedding(config, graph)
+    settings = {field.name for field in fields(Schedule)}
+    return config, task, Schedule(**{key: value for key, value in config["trainer"].items() if key in settings})
+
+
+def _assemble_embedding(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task]:
+    """Builds a task of query embeddings."""
     engine = _engine(config)
     model = _build_model(config, graph)
     loss = build(config, "loss", Loss)  # type: ignore[type-abstract]  # a subclass is made
@@ -106,12 +151,12 @@ def assemble(config: Config, graph: KnowledgeGraph) -> tuple[Config, Task, Sched
         ahead=config["sampler"]["ahead"],
     )
     optimizer = build(config, "optimizer", RowOptimizer)  # type: ignore[type-abstract]
-    parts = {"model": model, "sampler": sampler, "loss": loss, "optimizer": optimizer, **engine}
+    parts: dict[str, Any] = {"model": model, "sampler": sampler, "loss": loss, "optimizer": optimizer, **engine}
     task = build(config, "task", Task, graph=graph, seed=config["seed"], **parts)  # type: ignore[type-abstract]
-    return config, task, Schedule(**{key: value for key, value in config["trainer"].items() if key != "max_epochs"})
+    return config, task
 
 
-def start(config: Config, graph: KnowledgeGraph, folder: str | Path, *, overwrite: bool = False) -> Trainer:
+def start(config: Config, graph: TrainedGraph, folder: str | Path, *, overwrite: bool = False) -> Trainer:
     """Makes a new run's folder and the trainer that fills it."""
     config, task, schedule = assemble(config, graph)
     return Trainer(task, Run.create(folder, config, graph, overwrite=overwrite), schedule)
@@ -164,6 +209,11 @@ def _check_plans(config: Config) -> None:
     for group in ("sampler", "trainer"):
         if not isinstance(config[group], dict):
             raise GraphkitError(f"{group} is {shown(config[group])}, and settings are needed; choose {group}=NAME")
+    if "drop_rate" in config["sampler"] or "form" in config["trainer"]:
+        raise GraphkitError(
+            f"sampler or trainer is a choice for graphs of nodes, and the task {config['task']['_target_']} is trained "
+            "on a KnowledgeGraph; it goes with sampler=auto, one_vs_all, own or shared, and trainer=default"
+        )
     sampler = {**get_type_hints(SamplerOptions), "threads": int, "ahead": int}
     del sampler["seed"]  # the run's own
     trainer = {**get_type_hints(Schedule), "max_epochs": int | float}

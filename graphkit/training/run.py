@@ -29,7 +29,7 @@ import yaml
 from graphkit.atomic import new_folder, write_text
 from graphkit.checkpoint import State, load_checkpoint, save_checkpoint
 from graphkit.errors import GraphkitError
-from graphkit.graph import KnowledgeGraph
+from graphkit.training.task import TrainedGraph
 
 CONFIG = "config.yaml"
 _PACKAGES = ("graphkit", "torch", "numpy", "pyarrow", "safetensors", "hydra-core")
@@ -46,7 +46,7 @@ class Run:
         cls,
         folder: str | Path,
         config: dict[str, Any] | None = None,
-        graph: KnowledgeGraph | None = None,
+        graph: TrainedGraph | None = None,
         *,
         overwrite: bool = False,
     ) -> Run:
@@ -70,7 +70,8 @@ class Run:
             (part / "environment.json").write_text(json.dumps(_environment(graph), indent=2), encoding="utf-8")
             (part / "checkpoints").mkdir()
             if graph is not None:
-                _save_vocabulary(part / "vocabulary", graph)
+                (part / "vocabulary").mkdir()
+                graph.save_vocabulary(part / "vocabulary")
         return cls(goal)
 
     @staticmethod
@@ -114,7 +115,7 @@ class Run:
         """Versions, machine, git revision and the fingerprint of the graph."""
         return self._read("environment.json", json.loads)
 
-    def require_graph(self, graph: KnowledgeGraph) -> None:
+    def require_graph(self, graph: TrainedGraph) -> None:
         """Makes sure that `graph` is the one that the run was trained on.
 
         Raises:
@@ -124,7 +125,7 @@ class Run:
         if trained_on != graph.fingerprint:
             raise GraphkitError(
                 f"the run {self.folder} was trained on the graph {trained_on} and this graph is {graph.fingerprint}; "
-                "its entities would be mixed up, so give the graph of the run or train again"
+                "its ids would be mixed up, so give the graph of the run or train again"
             )
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -217,14 +218,7 @@ class Run:
         return self.folder / "checkpoints" / f"step-{step:08d}"
 
 
-def _save_vocabulary(folder: Path, graph: KnowledgeGraph) -> None:
-    folder.mkdir()
-    for name, vocabulary in (("entities", graph.entities), ("relations", graph.relations)):
-        if vocabulary is not None:
-            vocabulary.save(folder / f"{name}.arrow")
-
-
-def _environment(graph: KnowledgeGraph | None) -> dict[str, Any]:
+def _environment(graph: TrainedGraph | None) -> dict[str, Any]:
     versions = {name: metadata.version(name) for name in _PACKAGES}
     return {
         "graph": graph.fingerprint if graph is not None else None,

@@ -22,7 +22,7 @@ from graphkit.training.memory import MemoryWatch
 from graphkit.training.progress import TrainingProgress
 from graphkit.training.randomness import random_state, restore_random_state
 from graphkit.training.run import Run
-from graphkit.training.task import Task
+from graphkit.training.task import Task, WritesResults
 
 
 class Interrupted(Exception):
@@ -155,11 +155,11 @@ class Trainer:
         return progress
 
     def finish(self) -> dict[str, Any]:
-        """Measures the best weights and writes metrics.json.
+        """Measures the best weights, writes metrics.json and lets the task write its results.
 
         Returns:
             What the task measured, and ``train``: steps, times of the steps in seconds (validation is not in them),
-            throughput, and the peak memory of `fit`.
+            throughput, and the peak memory of `fit`, beside what the task says of its training.
         """
         progress = self.progress
         best = self.run.best_step()
@@ -175,8 +175,11 @@ class Trainer:
             "peak_anon_mib": self.peak_anon_mib,
             "peak_file_mib": self.peak_file_mib,
         }
-        metrics = {**self.task.measure(), "train": train}
+        measured = self.task.measure()
+        metrics = {**measured, "train": train | measured.get("train", {})}
         self.run.write_metrics(metrics)
+        if isinstance(self.task, WritesResults):
+            self.task.write_results(self.run.folder, metrics)
         return metrics
 
     def _advance(self, batches: Iterator[Any], shown: TrainingProgress) -> None:

@@ -402,9 +402,7 @@ def test_checkpoint_of_another_graph(fails: Fails, here: Path) -> None:
     Path("other.tsv").write_text(TSV + "n1\tnext\tn99\n")
     succeed("data", "import", "other.tsv", "--out", "other")
     before = tree(Path("run"))
-    pattern = (
-        r"the run run was trained on the graph [0-9a-f]{16} and this graph is [0-9a-f]{16}; its entities would be "
-    )
+    pattern = r"the run run was trained on the graph [0-9a-f]{16} and this graph is [0-9a-f]{16}; its ids would be "
     assert re.match(pattern, fails("evaluate", "run", "graph.path=other"))
     shutil.rmtree("kg")
     shutil.move("other", "kg")

@@ -137,7 +137,7 @@ def test_another_graph_is_refused(tmp_path: Path, six_nodes: KnowledgeGraph) -> 
         run.require_graph(other)
     assert str(caught.value) == (
         f"the run {run.folder} was trained on the graph {six_nodes.fingerprint} and this graph is {other.fingerprint}; "
-        "its entities would be mixed up, so give the graph of the run or train again"
+        "its ids would be mixed up, so give the graph of the run or train again"
     )
 
 

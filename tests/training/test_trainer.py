@@ -103,6 +103,31 @@ def test_trains_to_the_budget_and_measures(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
 
 
+def test_what_a_task_says_of_its_training_joins_what_the_trainer_says(tmp_path: Path) -> None:
+    class PreparedTask(VectorTask):
+        def measure(self) -> dict[str, Any]:
+            return {**super().measure(), "train": {"preparation_seconds": 1.5}}
+
+    trainer = trainer_in(tmp_path / "run", PreparedTask(), QUIET)
+    trainer.fit()
+    train = trainer.finish()["train"]
+    assert train["preparation_seconds"] == 1.5 and train["steps"] == 10
+
+
+def test_results_of_a_task_are_written_after_its_metrics(tmp_path: Path) -> None:
+    class WritingTask(VectorTask):
+        def write_results(self, folder: Path, metrics: dict[str, Any]) -> None:
+            assert json.loads((folder / "metrics.json").read_text()) == metrics
+            (folder / "vector.json").write_text(json.dumps(self.vector.tolist()))
+
+    task = WritingTask()
+    trainer = trainer_in(tmp_path / "run", task, QUIET)
+    trainer.fit()
+    assert not (tmp_path / "run" / "vector.json").exists()
+    trainer.finish()
+    assert json.loads((tmp_path / "run" / "vector.json").read_text()) == task.vector.tolist()
+
+
 def test_task_is_closed_when_a_step_fails(tmp_path: Path) -> None:
     task = VectorTask()
     trainer = trainer_in(tmp_path / "run", task, QUIET)

@@ -1,0 +1,27 @@
+"""Pieces of a graph that fit into memory beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Entries of an adjacency that are looked at together.
+BLOCK_ENTRIES = 1 << 20
+
+
+def row_blocks(starts: NDArray[np.integer], entries: int = BLOCK_ENTRIES) -> Iterator[slice]:
+    """Yields slices of consecutive rows that cover all, each with at most so many entries or of one row alone.
+
+    Args:
+        starts: [rows + 1], where the entries of each row begin (the ``indptr`` of a CSR matrix).
+        entries: at most, of a block.
+    """
+    first, rows = 0, len(starts) - 1
+    while first < rows:
+        # As many rows as end within the limit, and at least one.
+        last = int(np.searchsorted(starts, starts[first] + entries, side="right")) - 1
+        last = min(max(last, first + 1), rows)
+        yield slice(first, last)
+        first = last

@@ -1,0 +1,88 @@
+"""Compressed graphs: a node for each cluster of a partition, its features pooled and its edges summed."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, vstack
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from graphkit.errors import GraphkitError
+from graphkit.nodes.blocks import row_blocks
+from graphkit.nodes.partitioning import Partition
+
+
+def membership(partition: Partition, *, orthonormal: bool = False) -> csr_matrix:
+    """Returns which node is in which cluster (StructComp, section 3).
+
+    Args:
+        partition: N nodes in P clusters.
+        orthonormal: divides each column by the root of its cluster's size, so that PᵀP = I.
+
+    Returns:
+        float32[N, P], with one entry in each row: 1, or 1/√|S_j|.
+    """
+    weights = partition.sizes.float().rsqrt() if orthonormal else torch.ones(partition.num_clusters)
+    columns = partition.assignment.numpy()
+    shape = (partition.num_nodes, partition.num_clusters)
+    return csr_matrix((weights[partition.assignment].numpy(), columns, np.arange(len(columns) + 1)), shape=shape)
+
+
+def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
+    """Returns the mean features of the members of each cluster.
+
+    Args:
+        x: float32[N, F], which may lie over a memory map: it is read where members are, and never copied.
+        members: a partition of the N nodes, or what `ClusterBatch` has kept of some clusters: where the members of
+            each begin, int64[P + 1], and their node ids, int64[·], at least one of each cluster.
+
+    Returns:
+        float32[P, F].
+
+    Raises:
+        GraphkitError: x has another number of nodes than the partition, or is no float32 matrix.
+    """
+    if x.dim() != 2 or x.dtype != torch.float32:
+        raise GraphkitError(
+            f"the features have the shape {list(x.shape)} and the type {str(x.dtype)[6:]}, and float32[N, F] is needed"
+        )
+    if isinstance(members, Partition):
+        members.require_nodes(len(x), "the feature matrix")
+        starts, ids = members.member_starts, members.members
+    else:
+        starts, ids = members
+    pooled: Tensor = embedding_bag(ids, x, starts, mode="mean", include_last_offset=True)
+    return pooled
+
+
+def compressed_adjacency(adjacency: csr_matrix, partition: Partition, *, weighted: bool = True) -> csr_matrix:
+    """Returns MᵀAM: the edges between clusters, M being the membership (StructComp, section 2).
+
+    Args:
+        adjacency: float32[N, N], symmetric.
+        partition: of its N nodes into P clusters.
+        weighted: counts edges; without it every entry is 1, as in the released code of StructComp.
+
+    Returns:
+        float32[P, P], symmetric; the diagonal has twice the inner edges of each cluster.
+
+    Raises:
+        GraphkitError: the partition has another number of nodes than the graph.
+    """
+    partition.require_nodes(adjacency.shape[0], "the graph")
+    clusters, starts = partition.assignment.numpy(), partition.member_starts.numpy()
+    members, count = partition.members.numpy(), partition.num_clusters
+    degrees = np.diff(adjacency.indptr)[members]
+    ends = np.concatenate([[0], np.cumsum(degrees)])[starts]
+    blocks = []
+    for some in row_blocks(ends):
+        rows = adjacency[members[starts[some.start] : starts[some.stop]]]
+        own = ends[some.start : some.stop + 1] - ends[some.start]
+        block = csr_matrix((rows.data, clusters[rows.indices], own), shape=(some.stop - some.start, count))
+        block.sum_duplicates()
+        blocks.append(block)
+    compressed = csr_matrix(vstack(blocks, format="csr"))
+    if not weighted:
+        compressed.data[:] = 1
+    return compressed
