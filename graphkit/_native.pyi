@@ -68,6 +68,26 @@ class QueryStream:
         int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
     ]: ...
 
+def adjacency_fault(starts: NDArray[Any], targets: NDArray[Any]) -> tuple[int, int, int] | None: ...
+def heavy_edge_clusters(starts: NDArray[Any], targets: NDArray[Any], *, clusters: int, threads: int) -> Ids: ...
+
+class ClusterStream:
+    def __init__(
+        self,
+        starts: Ids,
+        members: Ids,
+        kept_sizes: Ids | None,
+        *,
+        batch_size: int,
+        negatives: int,
+        negatives_once: bool,
+        seed: int,
+        threads: int,
+        ahead: int,
+        first: int,
+    ) -> None: ...
+    def next(self) -> tuple[int, Ids, Ids | None, Ids | None, Ids | None]: ...
+
 def kernel_paths() -> list[str]: ...
 def choose_kernels(path: str) -> bool: ...
 def group_pairs(places: Tensor, order: Tensor, offsets: Tensor) -> int: ...

@@ -93,6 +93,12 @@ def _answer(options: argparse.Namespace) -> int:
     )
 
 
+def _report(options: argparse.Namespace) -> int:
+    from graphkit.cli.report import run_report
+
+    return run_report(options.runs, out=options.out, overwrite=options.overwrite)
+
+
 def _import(options: argparse.Namespace) -> int:
     from graphkit.cli.data import run_import
 
@@ -156,6 +162,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     answer.add_argument("--json", action="store_true", help="print JSON alone")
     answer.set_defaults(run=_answer)
+
+    report = verbs.add_parser("report", help="write what node runs measured as one HTML page, with pictures")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="folders of finished runs; several are compared")
+    report.add_argument("--out", metavar="FILE", help="the page (default, of one run: RUN/report.html)")
+    report.add_argument("--overwrite", action="store_true", help="replace an existing page")
+    report.set_defaults(run=_report)
 
     data = verbs.add_parser("data", help="import triples, make synthetic graphs, list the named data sets")
     data_verbs = data.add_subparsers(dest="data_verb", required=True, metavar="VERB")

@@ -7,7 +7,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -15,11 +14,13 @@
 #include <utility>
 #include <variant>
 
+#include "bindings.hpp"
 #include "engine_module.hpp"
 #include "graph/edge_sorter.hpp"
 #include "graph/index.hpp"
 #include "machine/random_lines.hpp"
 #include "machine/resident.hpp"
+#include "node_module.hpp"
 #include "queries/execution.hpp"
 #include "queries/program.hpp"
 #include "samplers/queries.hpp"
@@ -35,20 +36,6 @@ template <class T, int... Shape>
 using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu, nb::shape<Shape...>>;
 using Ids = Array<std::int64_t, -1>;
 using Code = Array<std::int64_t, -1, 2>;  // (operation, operand) of the instructions of a program
-
-// A numpy array over memory that `owner` keeps alive.
-template <class T, class Owner>
-nb::object borrow(const T* data, std::initializer_list<std::size_t> shape, std::shared_ptr<Owner> owner) {
-    auto* handle = new std::shared_ptr<Owner>(std::move(owner));
-    nb::capsule capsule(handle, [](void* p) noexcept { delete static_cast<std::shared_ptr<Owner>*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T>(const_cast<T*>(data), shape, capsule));
-}
-
-template <class T>
-nb::object own(std::vector<T> values) {
-    auto kept = std::make_shared<std::vector<T>>(std::move(values));
-    return borrow(kept->data(), {kept->size()}, kept);
-}
 
 template <class T>
 std::span<const T> span_of(const AnyArray& array, const char* name) {
@@ -283,12 +270,7 @@ class QueryStream {
     // (number, sizes [S], rows, positives [B], counts [B], counted [B], log_probs [B], candidates or None, mask [B, K]
     // or None, outcomes [S, kOutcomes], failed segment or -1)
     nb::tuple next() {
-        std::shared_ptr<const QueryBatch> batch;
-        while (!batch) {
-            if (PyErr_CheckSignals() != 0) throw nb::python_error();
-            const nb::gil_scoped_release release;
-            batch = stream_.next(kPatience);
-        }
+        const auto batch = next_batch(stream_);
         const QueryOptions& options = sampling_.options();
         const std::size_t size = options.batch_size, width = options.negatives;
         nb::object candidates = nb::none(), mask = nb::none();
@@ -307,8 +289,6 @@ class QueryStream {
     }
 
   private:
-    static constexpr std::chrono::milliseconds kPatience{100};
-
     nb::object index_;  // kept alive for the threads of the stream, which end first
     QuerySampling sampling_;
     std::shared_ptr<BufferPool<SamplingSpace>> spaces_ = std::make_shared<BufferPool<SamplingSpace>>();
@@ -349,9 +329,10 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
 
 NB_MODULE(_native, m) {
     m.doc() =
-        "Native core of graphkit: graph index, execution of queries, samplers, and kernels of the engine. Use "
-        "graphkit.graph, graphkit.queries, graphkit.samplers and graphkit.engine.";
+        "Native core of graphkit: graph index, execution of queries, clusters of nodes, samplers, and kernels of the "
+        "engine. Use graphkit.graph, graphkit.queries, graphkit.nodes, graphkit.samplers and graphkit.engine.";
     bind_engine(m);
+    bind_nodes(m);
     m.def("build_index", &build, nb::arg("triples"), nb::arg("num_entities"), nb::arg("num_relations"),
           nb::arg("wide_relations"), nb::arg("wide_offsets"));
     nb::register_exception_translator([](const std::exception_ptr& error, void*) {

@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.nodes import Partition
 
@@ -121,11 +124,11 @@ class ClusterSampler:
         return self
 
     def __next__(self) -> ClusterBatch:
-        from graphkit.samplers import reference_clusters
-
-        batch = reference_clusters.sample(self.partition, self.options, self.position)
-        self.position += 1
-        return batch
+        if self._stream is None:
+            self._stream = self._start()
+        number, clusters, kept_starts, kept, negatives = self._stream.next()
+        self.position = number + 1
+        return ClusterBatch(number, torch.from_numpy(clusters), *map(_tensor, (kept_starts, kept, negatives)))
 
     def state_dict(self) -> dict[str, int]:
         """Returns the position in the stream: the number of the next batch."""
@@ -139,3 +142,29 @@ class ClusterSampler:
     def close(self) -> None:
         """Stops the threads; the next batch starts them again."""
         self._stream = None
+
+    def _start(self) -> Any:
+        options, partition = self.options, self.partition
+        kept_sizes = kept_members(partition.sizes, options.drop_rate).numpy() if options.views == 2 else None
+        return _native.ClusterStream(
+            partition.member_starts.numpy(),
+            partition.members.numpy(),
+            kept_sizes,
+            batch_size=options.batch_size or 0,
+            negatives=options.negatives,
+            negatives_once=options.negatives_once,
+            seed=options.seed,
+            threads=self.threads,
+            ahead=self.ahead,
+            first=self.position,
+        )
+
+
+def kept_members(sizes: Tensor, drop_rate: float) -> Tensor:
+    """Returns how many members DropMember keeps of clusters of these sizes (both int64[P])."""
+    # 20 members at a rate of 0.9 leave 2, although 20 * (1 - 0.9) is below 2 in binary.
+    return (sizes.double() * (1 - drop_rate) + 1e-9).floor().to(torch.int64).clamp(min=1)
+
+
+def _tensor(array: NDArray[Any] | None) -> Tensor | None:
+    return None if array is None else torch.from_numpy(array)

@@ -1,4 +1,12 @@
-"""Training: the trainer, its tasks, and the folder of a run."""
+"""Training: the trainer, its tasks, and the folder of a run.
+
+What trains on graphs of nodes is imported when it is first used: PyG takes seconds to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from graphkit.training.assembly import Trained, assemble, load_graph, load_trained, resume, run_config, start
 from graphkit.training.links import LinkTask
@@ -7,7 +15,12 @@ from graphkit.training.run import Run
 from graphkit.training.task import Task
 from graphkit.training.trainer import Interrupted, Schedule, Trainer
 
+if TYPE_CHECKING:
+    from graphkit.training.contrastive import ClusterSampling, ContrastiveTask
+
 __all__ = [
+    "ClusterSampling",
+    "ContrastiveTask",
     "Interrupted",
     "LinkTask",
     "QueryTask",
@@ -23,3 +36,13 @@ __all__ = [
     "run_config",
     "start",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ClusterSampling", "ContrastiveTask"):
+        return getattr(import_module("graphkit.training.contrastive"), name)
+    raise AttributeError(f"module 'graphkit.training' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "ClusterSampling", "ContrastiveTask"])

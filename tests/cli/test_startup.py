@@ -28,7 +28,9 @@ def test_help_takes_half_a_second_more_than_a_bare_interpreter() -> None:
     assert statistics.median(helped) - statistics.median(bare) < 0.5
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["answer", "--help"], ["data", "import", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["answer", "--help"], ["report", "--help"], ["data", "import", "--help"]]
+)
 def test_nothing_heavy_is_imported_for_help(words: list[str]) -> None:
     program = (
         "import sys\n"

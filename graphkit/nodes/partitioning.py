@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.nodes.blocks import row_blocks
 
@@ -136,6 +137,8 @@ def partition(adjacency: csr_matrix, clusters: int, *, method: str = "metis", se
         raise GraphkitError(
             f"the graph has no edges, which the method {method} of partition follows; take the method random"
         )
+    if method != "random":
+        require_undirected(adjacency)
     if clusters == nodes:
         return Partition.singletons(nodes)
     match method:
@@ -157,7 +160,31 @@ def _metis(adjacency: csr_matrix, clusters: int, seed: int) -> NDArray[Any]:
 
 
 def _heavy_edge(adjacency: csr_matrix, clusters: int) -> NDArray[np.int64]:
-    raise NotImplementedError
+    arrays = _csr_arrays(adjacency)
+    return _native.heavy_edge_clusters(*arrays, clusters=clusters, threads=torch.get_num_threads())
+
+
+def require_undirected(adjacency: csr_matrix) -> None:
+    """Raises GraphkitError where an adjacency is not that of an undirected graph without loops, in sorted CSR form."""
+    fault = _native.adjacency_fault(*_csr_arrays(adjacency))
+    if fault is None:
+        return
+    kind, node, target = fault
+    found = (
+        "its row starts do not ascend from 0 to the number of its entries",
+        f"node {node} has the neighbour {target}, which is outside 0 to {adjacency.shape[0] - 1}",
+        f"the neighbours of node {node} do not ascend at {target}, each named once",
+        f"node {node} has a loop",
+        f"node {node} has the neighbour {target}, which does not have {node}",
+    )[kind]
+    raise GraphkitError(
+        f"the adjacency is not one of an undirected graph without loops: {found}; graphkit.nodes.adjacency makes it one"
+    )
+
+
+def _csr_arrays(adjacency: csr_matrix) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Returns the starts and targets of a CSR matrix, which are int32 or int64 both."""
+    return adjacency.indptr.astype(adjacency.indices.dtype, copy=False), adjacency.indices
 
 
 @dataclass(frozen=True)

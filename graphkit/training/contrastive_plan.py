@@ -1,0 +1,155 @@
+"""What a configuration of contrastive training has to be, and the settings that it leaves open."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from torch_geometric.data import Data
+
+from graphkit.engine import CPU, Engine
+from graphkit.errors import GraphkitError
+from graphkit.losses import ContrastiveLoss
+from graphkit.models import Encoder
+from graphkit.nodes.graph import NodeGraph
+from graphkit.samplers import ClusterOptions
+from graphkit.training.plan import CHECKPOINT_STEPS, ONE_THREAD_FLOP
+from graphkit.training.targets import Config, check_settings, find_target, shown
+from graphkit.training.trainer import Schedule
+
+if TYPE_CHECKING:
+    from dgl import DGLGraph
+
+#: Nodes of a cluster where nothing is said: the compression that StructComp has on Cora.
+NODES_PER_CLUSTER = 9
+#: Edges up to which METIS partitions where nothing is said: some seconds; beyond, clusters are grown by heavy edges.
+METIS_EDGES = 2_000_000
+#: Entries of the loss curve of an encoder.
+LOG_ENTRIES = 50
+
+_OPEN_TRAINER_SETTINGS = ("max_steps", "validate_every", "checkpoint_every", "log_every", "threads")
+
+
+def goes_with(config: Config) -> str:
+    """Returns which choices of groups contrastive training is made of."""
+    part = config.get("graph") or {}
+    graph = part.get("name") or part.get("path") or "NAME"
+    return (
+        "task=contrastive goes with sampler=clusters, model=sgc_encoder or gcn_encoder, loss=sce, coles, cca_ssg or "
+        "grace, optimizer=torch_adam, engine=cpu and trainer=compressed or full_graph, all of which graphkit train "
+        f"experiment=structcomp graph={graph} chooses"
+    )
+
+
+def node_graph(graph: NodeGraph | Data | DGLGraph) -> NodeGraph:
+    """Returns a graph as `NodeGraph`, whether it is one, a `Data` of PyG or a DGLGraph; tensors are shared.
+
+    Raises:
+        GraphkitError: it is something else, or its parts do not agree.
+    """
+    if isinstance(graph, NodeGraph):
+        return graph
+    if isinstance(graph, Data):
+        return NodeGraph.of(graph)
+    if type(graph).__module__.partition(".")[0] == "dgl":
+        from graphkit.dgl import from_dgl
+
+        return from_dgl(graph)
+    raise GraphkitError(
+        f"the graph is a {type(graph).__name__}, and a NodeGraph, a Data of PyG or a DGLGraph is needed; "
+        "graphkit.nodes.load and graphkit data import-nodes make one"
+    )
+
+
+def check_groups(config: Config) -> None:
+    """Checks the groups without a ``_target_``, and that nothing asks for a device.
+
+    Raises:
+        GraphkitError: a group is one of another task's, or a setting is unknown or of another type.
+    """
+    for group, own in (("sampler", "drop_rate"), ("trainer", "form")):
+        part = config[group]
+        if not isinstance(part, dict):
+            raise GraphkitError(f"{group} is {shown(part)}, and settings are needed; choose {group}=NAME")
+        if own not in part:
+            raise GraphkitError(
+                f"{group} is a choice for knowledge graphs (it has no {group}.{own}); {goes_with(config)}"
+            )
+    hints = get_type_hints(ClusterOptions)
+    check_settings("sampler", config["sampler"], {key: hints[key] for key in ("batch_size", "drop_rate")} | _THREADS)
+    schedule = get_type_hints(Schedule)
+    schedule |= {key: schedule[key] | None for key in _OPEN_TRAINER_SETTINGS} | {"max_epochs": int, "form": str}
+    check_settings("trainer", config["trainer"], schedule)
+    engine = find_target(config, "engine", Engine) if "engine" in config else CPU
+    if engine is not CPU:
+        name = config["engine"]["_target_"]
+        raise GraphkitError(f"the engine {name} computes on a device, and this task on the CPU; {goes_with(config)}")
+
+
+_THREADS: dict[str, Any] = {"threads": int, "ahead": int}
+
+
+def num_edges(graph: NodeGraph) -> int:
+    """Returns how many undirected edges a graph has, counted as they are given: half of its directed ones."""
+    if graph.edge_index is not None:
+        return int(graph.edge_index.shape[1]) // 2
+    return len(graph.adj_t.values()) // 2
+
+
+def open_clusters(graph: NodeGraph) -> int:
+    """Returns how many clusters are made where nothing is said."""
+    nodes = len(graph.x)
+    return min(nodes, max(2, round(nodes / NODES_PER_CLUSTER)))
+
+
+def open_method(graph: NodeGraph) -> str:
+    """Returns how they are made where nothing is said."""
+    edges = num_edges(graph)
+    if edges == 0:
+        return "random"
+    return "metis" if edges <= METIS_EDGES else "heavy_edge"
+
+
+def complete_trainer(
+    trainer: Config, *, steps: int, steps_per_encoder: int, rows: int, model: Encoder, loss: ContrastiveLoss
+) -> Config:
+    """Returns the trainer's settings with those that were left open filled in.
+
+    Args:
+        trainer: the settings.
+        steps: of all encoders.
+        steps_per_encoder: of one.
+        rows: B of a batch.
+        model: its width says what a step costs.
+        loss: its views likewise.
+
+    Raises:
+        GraphkitError: more steps than all encoders take.
+    """
+    given = trainer["max_steps"]
+    if given is not None and given > steps:
+        raise GraphkitError(
+            f"trainer.max_steps is {given}, and all encoders together take {steps} steps; leave it null, and raise "
+            "trainer.max_epochs or task.encoders for more"
+        )
+    # Six operations a real: a product forward, and two backward.
+    flop = 6.0 * rows * model.num_features * model.dim * loss.views
+    decided = {
+        "max_steps": steps,
+        "validate_every": 0,
+        "checkpoint_every": min(steps_per_encoder, CHECKPOINT_STEPS),
+        "log_every": max(1, steps_per_encoder // LOG_ENTRIES),
+        "threads": 1 if flop < ONE_THREAD_FLOP else len(os.sched_getaffinity(0)),
+    }
+    return {key: decided[key] if value is None and key in decided else value for key, value in trainer.items()}
+
+
+def require_schedule(config: Config) -> None:
+    """Checks that the trainer's settings make a schedule, before anything else is computed for it.
+
+    Raises:
+        GraphkitError: one is out of range, as `Schedule` says.
+    """
+    names = {field.name for field in fields(Schedule)}
+    Schedule(**{key: value for key, value in config["trainer"].items() if key in names})
