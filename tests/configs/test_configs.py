@@ -23,7 +23,7 @@ from graphkit.losses import Loss
 from graphkit.models import Model
 from graphkit.samplers import SamplerOptions
 from graphkit.training import Schedule, start
-from graphkit.training.targets import _resolve
+from graphkit.training.targets import _resolve, made_kind, named_target
 
 GROUPS = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
 FILES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
@@ -57,10 +57,10 @@ def choices(group: str) -> list[str]:
     return [name for found, name in FILES if found == group]
 
 
-def choices_of(kind: type[Any]) -> list[str]:
-    """The choices of all groups that make this kind of object; a group may hold several kinds."""
-    found = [(name, _resolve(load(group, name)["_target_"], ())) for group, name in with_target()]
-    return [name for name, target in found if isinstance(target, type) and issubclass(target, kind)]
+def choices_of(group: str, kind: type[Any]) -> list[str]:
+    """The choices that make this kind of object; a group may hold several kinds."""
+    kinds = {name: made_kind(named_target({group: load(group, name)}, group)) for name in choices(group)}
+    return [name for name, made in kinds.items() if made is not None and issubclass(made, kind)]
 
 
 def test_groups_and_experiments_that_others_rely_on() -> None:
@@ -155,9 +155,9 @@ def store(graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))
-@pytest.mark.parametrize("loss", choices_of(Loss))
+@pytest.mark.parametrize("loss", choices_of("loss", Loss))
 @pytest.mark.parametrize("sampler", choices("sampler"))
-@pytest.mark.parametrize("model", choices_of(Model))
+@pytest.mark.parametrize("model", choices_of("model", Model))
 def test_choices_that_go_together_train(
     graph: KnowledgeGraph, tmp_path: Path, model: str, sampler: str, loss: str, optimizer: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_choices_that_go_together_train(
     assert 0 < trainer.finish()["test"]["mrr"] <= 1
 
 
-@pytest.mark.parametrize("model", choices_of(Model))
+@pytest.mark.parametrize("model", choices_of("model", Model))
 def test_every_model_trains_on_the_queries_that_it_can_embed(graph: KnowledgeGraph, tmp_path: Path, model: str) -> None:
     config = composed(f"model={model}", "task=queries", "sampler=shared", "model.dim=8", "trainer.max_steps=2")
     trainer = start(config, graph, tmp_path / "run")
