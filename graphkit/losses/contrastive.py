@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graphkit.errors import GraphkitError
 from graphkit.losses.pairs import contrast
-from graphkit.losses.quadratic import laplacian, negative_graph, normalized_graph, quadratic_form
+from graphkit.losses.quadratic import column_products, laplacian, negative_graph, normalized_graph, quadratic_form
 
 
 class ContrastiveLoss(nn.Module, ABC):
@@ -179,7 +179,7 @@ def _standardising(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns centred columns [B, D], what they are to be multiplied by [D], and their products [D, D]."""
     mean = z.mean(dim=0)
     centred = z - mean
-    products = centred.T @ centred
+    products = column_products(centred)
     variance = products.diagonal() / (len(z) - 1)
     # Centring leaves the rounding of the mean in a constant column, which is no deviation.
     noise = (16 * torch.finfo(z.dtype).eps * mean.detach()).square()

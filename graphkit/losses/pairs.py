@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: rows of a block, and its columns: 16 MiB of float32
-BLOCK = 2048
+#: rows of a block, and its columns: 4 MiB of float32
+BLOCK = 1024
 
 
 def _blocks(h: Tensor, temperature: float) -> Iterator[tuple[slice, slice, Tensor]]:

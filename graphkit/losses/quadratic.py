@@ -1,4 +1,4 @@
-"""Quadratic forms tr(ZᵀMZ) of sparse symmetric matrices, and the random graphs that negatives make."""
+"""Quadratic forms tr(ZᵀMZ) of sparse symmetric matrices, the random graphs that negatives make, and products ZᵀZ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.nodes.propagation import sparse_csr
+from graphkit.nodes.propagation import product, sparse_csr
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class _QuadraticForm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, *terms: Any) -> Tensor:
         weights, matrices = terms[0::2], terms[1::2]
-        product = (matrices[0] @ z).mul_(weights[0])
+        result = product(matrices[0], z).mul_(weights[0])
         for weight, matrix in zip(weights[1:], matrices[1:], strict=True):
-            product.add_(matrix @ z, alpha=weight)
-        ctx.save_for_backward(product)
-        return torch.dot(z.reshape(-1), product.reshape(-1))
+            torch.addmm(result, matrix, z, alpha=weight, out=result)
+        ctx.save_for_backward(result)
+        return torch.dot(z.reshape(-1), result.reshape(-1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (product,) = ctx.saved_tensors
-        return (product * (2 * gradients[0]), *(None for _ in ctx.needs_input_grad[1:]))
+        (result,) = ctx.saved_tensors
+        return (result * (2 * gradients[0]), *(None for _ in ctx.needs_input_grad[1:]))
 
 
 def quadratic_form(z: Tensor, terms: Sequence[tuple[float, Tensor]]) -> Tensor:
@@ -96,3 +96,21 @@ def quadratic_form(z: Tensor, terms: Sequence[tuple[float, Tensor]]) -> Tensor:
     """
     form: Tensor = _QuadraticForm.apply(z, *(part for term in terms for part in term))  # type: ignore[no-untyped-call]
     return form
+
+
+class _ColumnProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        return z.T @ z
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (z,) = ctx.saved_tensors
+        return z @ (gradients[0] + gradients[0].T)
+
+
+def column_products(z: Tensor) -> Tensor:
+    """ZᵀZ, float[D, D]; its backward takes one product of that size, where that of ``z.T @ z`` takes two."""
+    products: Tensor = _ColumnProducts.apply(z)  # type: ignore[no-untyped-call]
+    return products

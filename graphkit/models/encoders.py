@@ -42,7 +42,11 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Encodes pooled rows: float32 [B, F] to float32 [B, dim]."""
+        """Encodes pooled rows: float32 [B, F] to float32 [B, dim].
+
+        Raises:
+            GraphkitError: rows of another width.
+        """
 
     @abstractmethod
     def embed(self, x: Tensor, adjacency: Tensor) -> Tensor:
@@ -54,6 +58,9 @@ class Encoder(nn.Module, ABC):
 
         Returns:
             float32 [N, dim].
+
+        Raises:
+            GraphkitError: rows of another width, or another number of rows than the adjacency has.
         """
 
     @abstractmethod
@@ -63,6 +70,13 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def initialize(self, generator: torch.Generator) -> None:
         """Draws fresh values for all parameters."""
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[1] != self.num_features:
+            raise GraphkitError(
+                f"the features have {x.shape[1]} columns and the encoder was made for {self.num_features}; give "
+                "features of the graph that it was made for"
+            )
 
 
 def _linear(columns: int, dim: int) -> nn.Linear:
@@ -102,10 +116,12 @@ class SGCEncoder(Encoder):
         self.layer = _linear(num_features, dim)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102  # as in the base class
+        self._check(x)
         encoded: Tensor = self.layer(x)
         return encoded
 
     def embed(self, x: Tensor, adjacency: Tensor) -> Tensor:  # noqa: D102
+        self._check(x)
         return _over_graph(self.layer, x, adjacency, self.hops)
 
     def gnn(self) -> nn.Module:  # noqa: D102
@@ -146,12 +162,14 @@ class GCNEncoder(Encoder):
         self.activation = nn.PReLU(dim)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        self._check(x)
         for layer in self.layers:
             x = layer(x)
         encoded: Tensor = self.activation(x)
         return encoded
 
     def embed(self, x: Tensor, adjacency: Tensor) -> Tensor:  # noqa: D102
+        self._check(x)
         for layer in self._linears:
             x = _over_graph(layer, x, adjacency, 1)
         embedded: Tensor = self.activation(x)

@@ -11,42 +11,56 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.nodes.compression import compressed_adjacency, membership, pool
     from graphkit.nodes.graph import NodeGraph, adjacency
-    from graphkit.nodes.partition import METHODS, Partition, PartitionQuality, partition, quality
+    from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
+    from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
+    from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
 
 _HOMES = {
-    "METHODS": "partition",
+    "METHODS": "partitioning",
+    "NODE_DATASETS": "named",
+    "NodeDataset": "named",
     "NodeGraph": "graph",
     "NodeSplit": "splits",
-    "Partition": "partition",
-    "PartitionQuality": "partition",
+    "Partition": "partitioning",
+    "PartitionQuality": "partitioning",
+    "STANDARD_FORMS": "standardizing",
     "adjacency": "graph",
     "compressed_adjacency": "compression",
+    "load": "named",
     "mask_splits": "splits",
     "membership": "compression",
-    "partition": "partition",
+    "names": "named",
+    "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
-    "quality": "partition",
+    "quality": "partitioning",
     "random_splits": "splits",
+    "standardized": "standardizing",
 }
 
 __all__ = [
     "METHODS",
+    "NODE_DATASETS",
+    "STANDARD_FORMS",
+    "NodeDataset",
     "NodeGraph",
     "NodeSplit",
     "Partition",
     "PartitionQuality",
     "adjacency",
     "compressed_adjacency",
+    "load",
     "mask_splits",
     "membership",
+    "names",
     "partition",
     "planted_communities",
     "pool",
     "quality",
     "random_splits",
+    "standardized",
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from graphkit.errors import GraphkitError
 from graphkit.nodes.propagation import normalized
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def drop_edges(adjacency: csr_matrix, rate: float, generator: torch.Generator) -
 
     Returns:
         Sparse CSR float32[N, N], Â of the kept edges.
+
+    Raises:
+        GraphkitError: a rate that is no probability.
     """
     from scipy.sparse import triu
 
+    _require_probability(rate, "dropping edges")
     upper = triu(adjacency, k=1, format="csr")
     kept = torch.rand(upper.nnz, generator=generator).numpy() >= rate
     upper.data *= kept
@@ -43,5 +48,14 @@ def mask_features(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
 
     Returns:
         float32[N, F], a copy.
+
+    Raises:
+        GraphkitError: a rate that is no probability.
     """
+    _require_probability(rate, "masking features")
     return x * (torch.rand(x.shape[1], generator=generator) >= rate)
+
+
+def _require_probability(rate: float, what: str) -> None:
+    if not 0 <= rate <= 1:
+        raise GraphkitError(f"the rate of {what} is {rate}, and 0 to 1 is allowed")

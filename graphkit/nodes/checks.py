@@ -76,8 +76,8 @@ def _in_range(ids: Tensor, nodes: int) -> None:
     for worst in (int(ids.min()), int(ids.max())):
         if not 0 <= worst < nodes:
             raise GraphkitError(
-                f"an edge names node {worst}, and there are features of {nodes:,} nodes, 0 to {nodes - 1}; give features "
-                "of all nodes, or take the edge out"
+                f"an edge names node {worst}, and there are features of {nodes:,} nodes, 0 to {nodes - 1}; give "
+                "features of all nodes, or take the edge out"
             )
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import embedding_bag
 
 from graphkit.errors import GraphkitError
 from graphkit.nodes.blocks import row_blocks
-from graphkit.nodes.partition import Partition
+from graphkit.nodes.partitioning import Partition
 
 
 def membership(partition: Partition, *, orthonormal: bool = False) -> csr_matrix:

@@ -166,6 +166,20 @@ def adjacency(graph: Data) -> csr_matrix:
     return given if _is_plain(given) else _plain(given)
 
 
+def undirected(edges: Tensor, nodes: int) -> Tensor:
+    """Returns both directions of edges: int64[2, E], by source and then target, without loops and repeated ones.
+
+    Args:
+        edges: int64[2, ·], ids 0 to nodes - 1, in any order and in one direction or both.
+        nodes: N.
+    """
+    matrix = adjacency(Data(edge_index=edges, num_nodes=nodes))
+    both = np.empty((2, matrix.nnz), np.int64)
+    both[0] = np.repeat(np.arange(nodes), np.diff(matrix.indptr))
+    both[1] = matrix.indices
+    return torch.from_numpy(both)
+
+
 def _rows(edges: NDArray[np.int64], nodes: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Returns the starts of rows and the columns of edges int64[2, E], sorted by rows; shared if they are sorted."""
     sources, targets = edges

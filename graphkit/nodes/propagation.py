@@ -27,17 +27,19 @@ def normalized(adjacency: csr_matrix, *, loops: bool = True) -> Tensor:
         loops: add one loop to each node first.
 
     Returns:
-        Sparse CSR float32 [N, N] with int32 indices where they suffice; a node without edges has an empty row, or, with
-        `loops`, itself.
+        Sparse CSR float32 [N, N]; a node without edges has an empty row or, with `loops`, itself alone. Without
+        `loops`, the indices of `adjacency` are shared.
     """
     from scipy.sparse import eye_array
 
     matrix = adjacency + eye_array(adjacency.shape[0], dtype=np.float32, format="csr") if loops else adjacency
-    degrees = np.asarray(matrix.sum(axis=1), dtype=np.float64).reshape(-1)
-    scale = np.zeros_like(degrees)
-    np.divide(1.0, np.sqrt(degrees), out=scale, where=degrees > 0)
-    values = matrix.data * np.repeat(scale, np.diff(matrix.indptr)) * scale[matrix.indices]
-    return sparse_csr(matrix.indptr, matrix.indices, values.astype(np.float32), len(degrees))
+    degrees = np.asarray(matrix.sum(axis=1, dtype=np.float64)).reshape(-1)
+    scale = np.zeros(len(degrees), dtype=np.float32)
+    np.divide(1.0, np.sqrt(degrees), out=scale, where=degrees > 0, casting="same_kind")
+    values = np.repeat(scale, np.diff(matrix.indptr))
+    values *= matrix.data
+    values *= scale[matrix.indices]
+    return sparse_csr(matrix.indptr, matrix.indices, values, len(degrees))
 
 
 def sparse_csr(starts: Any, columns: Any, values: Any, size: int) -> Tensor:
@@ -45,11 +47,22 @@ def sparse_csr(starts: Any, columns: Any, values: Any, size: int) -> Tensor:
 
     Columns need not be sorted within a row, nor be distinct: products add up what stands there twice.
     """
-    starts, columns, values = (torch.as_tensor(part) for part in (starts, columns, values))
     with warnings.catch_warnings():
-        # torch says so once, of all that is CSR; its products are all that is used here.
+        # Indices may lie in a file that is mapped for reading.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        starts, columns, values = (torch.as_tensor(part) for part in (starts, columns, values))
+        # torch says so once, of all that is CSR; only products of it are used here.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
         return torch.sparse_csr_tensor(starts, columns, values, (size, size), check_invariants=False)
+
+
+def product(matrix: Tensor, x: Tensor) -> Tensor:
+    """Returns the product of a sparse CSR matrix [N, N] and x [N, D], without autograd.
+
+    ``matrix @ x`` is the same, and holds one more tensor of the size of its result.
+    """
+    out = x.new_empty(matrix.shape[0], x.shape[1])
+    return torch.addmm(out, matrix, x, beta=0, out=out)
 
 
 class _Propagation(torch.autograd.Function):
@@ -58,11 +71,11 @@ class _Propagation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, adjacency: Tensor, x: Tensor) -> Tensor:
         ctx.adjacency = adjacency
-        return adjacency @ x
+        return product(adjacency, x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.adjacency @ gradients[0]
+        return None, product(ctx.adjacency, gradients[0])
 
 
 def propagate(adjacency: Tensor, x: Tensor) -> Tensor:

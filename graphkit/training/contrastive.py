@@ -20,7 +20,7 @@ from graphkit.errors import GraphkitError
 from graphkit.losses import SCE, ContrastiveLoss
 from graphkit.models import Encoder
 from graphkit.nodes.graph import NodeGraph, adjacency
-from graphkit.nodes.partition import METHODS, Partition, partition, quality
+from graphkit.nodes.partitioning import METHODS, Partition, partition, quality
 from graphkit.nodes.propagation import normalized
 from graphkit.samplers import ClusterBatch, ClusterOptions, ClusterSampler
 from graphkit.training.contrastive_forms import CompressedForm, Form, FullGraphForm, seed_of
@@ -94,7 +94,7 @@ class ContrastiveTask:
         encoders: how many.
         epochs: of each encoder; an epoch visits each cluster once.
         clusters: P; None = a ninth of the nodes. Not looked at with the full graph.
-        partition: how clusters are made (see `graphkit.nodes.partition`), or clusters that are; None = by size.
+        partition: how clusters are made (see `graphkit.nodes.partitioning`), or clusters that are; None = by size.
         weighted_edges: for losses that take edges, let those between two clusters count as often as there are.
         drop_edges: share of the edges that each view of the full graph loses, for losses of two views.
         mask_features: share of the columns of features that each view of the full graph loses, likewise.

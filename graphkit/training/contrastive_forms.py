@@ -14,7 +14,7 @@ from graphkit.models import Encoder, SGCEncoder
 from graphkit.nodes.augmentation import drop_edges, mask_features
 from graphkit.nodes.compression import compressed_adjacency, pool
 from graphkit.nodes.graph import NodeGraph, adjacency
-from graphkit.nodes.partition import Partition
+from graphkit.nodes.partitioning import Partition
 from graphkit.nodes.propagation import hop_features, normalized
 from graphkit.samplers import ClusterBatch
 

@@ -19,6 +19,8 @@ from graphkit.cli.settings import conf_folder
 from graphkit.data import QUERY_SETS
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
+from graphkit.losses import Loss
+from graphkit.models import Model
 from graphkit.samplers import SamplerOptions
 from graphkit.training import Schedule, start
 from graphkit.training.targets import _resolve
@@ -27,7 +29,8 @@ GROUPS = sorted(path.name for path in conf_folder().iterdir() if path.is_dir())
 FILES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
 #: Keywords that are objects, or that the root of a configuration gives.
 GIVEN = {
-    "model": {"num_relations"},
+    "model": {"num_relations", "num_features"},
+    "loss": {"dim"},
     "task": {"graph", "model", "table", "sampler", "loss", "optimizer", "seed", "engine"},
     "graph": {"root"},
 }
@@ -52,6 +55,12 @@ def with_target() -> list[tuple[str, str]]:
 
 def choices(group: str) -> list[str]:
     return [name for found, name in FILES if found == group]
+
+
+def choices_of(kind: type[Any]) -> list[str]:
+    """The choices of all groups that make this kind of object; a group may hold several kinds."""
+    found = [(name, _resolve(load(group, name)["_target_"], ())) for group, name in with_target()]
+    return [name for name, target in found if isinstance(target, type) and issubclass(target, kind)]
 
 
 def test_groups_and_experiments_that_others_rely_on() -> None:
@@ -146,9 +155,9 @@ def store(graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.mark.parametrize("optimizer", choices("optimizer"))
-@pytest.mark.parametrize("loss", choices("loss"))
+@pytest.mark.parametrize("loss", choices_of(Loss))
 @pytest.mark.parametrize("sampler", choices("sampler"))
-@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("model", choices_of(Model))
 def test_choices_that_go_together_train(
     graph: KnowledgeGraph, tmp_path: Path, model: str, sampler: str, loss: str, optimizer: str
 ) -> None:
@@ -164,7 +173,7 @@ def test_choices_that_go_together_train(
     assert 0 < trainer.finish()["test"]["mrr"] <= 1
 
 
-@pytest.mark.parametrize("model", choices("model"))
+@pytest.mark.parametrize("model", choices_of(Model))
 def test_every_model_trains_on_the_queries_that_it_can_embed(graph: KnowledgeGraph, tmp_path: Path, model: str) -> None:
     config = composed(f"model={model}", "task=queries", "sampler=shared", "model.dim=8", "trainer.max_steps=2")
     trainer = start(config, graph, tmp_path / "run")

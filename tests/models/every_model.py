@@ -1,4 +1,7 @@
-"""The models that the shared tests run over: one for each YAML of conf/model, and forms that a setting makes."""
+"""The models that the shared tests run over: one for each YAML of conf/model that makes one, and forms of settings.
+
+Other YAMLs there make encoders of nodes, which test_encoders.py runs over.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,21 @@ from torch import Tensor
 from graphkit.models import Model
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
-SETTINGS: dict[str, dict[str, Any]] = {
-    path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))
-}
+
+
+def target(settings: dict[str, Any]) -> type[Any]:
+    module, _, attribute = settings["_target_"].rpartition(".")
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found
+
+
+def settings_of(kind: type[Any]) -> dict[str, dict[str, Any]]:
+    """The YAMLs that make this kind of model."""
+    loaded = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))}
+    return {name: settings for name, settings in loaded.items() if issubclass(target(settings), kind)}
+
+
+SETTINGS = settings_of(Model)
 #: The same, and what else a setting makes of them.
 FORMS: dict[str, dict[str, Any]] = {
     **SETTINGS,
@@ -38,9 +53,7 @@ SMALL = {"dim": DIM, "hidden": 16}
 
 
 def class_of(name: str) -> type[Model]:
-    module, _, attribute = FORMS[name]["_target_"].rpartition(".")
-    found: type[Model] = getattr(import_module(module), attribute)
-    return found
+    return target(FORMS[name])
 
 
 def keywords(name: str) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""Attributed graphs in npz archives, as two collections publish them; arrays of Python objects are never read."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from torch_geometric.data import Data
+
+from graphkit.errors import GraphkitError
+from graphkit.nodes.graph import undirected
+
+_SPARSE_PARTS = ("data", "indices", "indptr", "shape")
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Returns named arrays of an archive; those that nobody asks for are not looked at.
+
+    Raises:
+        GraphkitError: it is no npz archive, is damaged, lacks one of the arrays, or one is made of Python objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in names if name not in archive]
+            if missing:
+                raise GraphkitError(
+                    f"{path} lacks the arrays {', '.join(missing)}; it has {', '.join(archive.files) or 'none'}"
+                )
+            return {name: archive[name] for name in names}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        # TypeError and AttributeError: np.load returns a plain array for a file of one, which is no context.
+        raise GraphkitError(f"{path} cannot be read as an npz archive: {_brief(error)}; fetch it again") from error
+
+
+def read_ppnp(path: Path) -> Data:
+    """Reads a graph of the collection of PPNP (Klicpera et al. 2019): sparse edges and features, and labels.
+
+    Edges are made undirected, without loops.
+
+    Raises:
+        GraphkitError: the file is damaged, or its parts do not fit together.
+    """
+    sparse = [f"{matrix}.{part}" for matrix in ("adj_matrix", "attr_matrix") for part in _SPARSE_PARTS]
+    arrays = read_arrays(path, [*sparse, "labels"])
+    edges = _sparse(arrays, "adj_matrix", path).tocoo()
+    features = _sparse(arrays, "attr_matrix", path)
+    nodes = features.shape[0]
+    if edges.shape != (nodes, nodes) or arrays["labels"].shape != (nodes,):
+        raise GraphkitError(
+            f"{path} does not fit together: adj_matrix is {list(edges.shape)} and labels "
+            f"{list(arrays['labels'].shape)}, with features of {nodes:,} nodes; fetch it again"
+        )
+    pairs = torch.from_numpy(np.stack([edges.row, edges.col]).astype(np.int64))
+    x = torch.from_numpy(features.toarray().astype(np.float32))
+    return Data(x=x, edge_index=undirected(pairs, nodes), y=torch.from_numpy(arrays["labels"].astype(np.int64)))
+
+
+def read_heterophilous(path: Path) -> Data:
+    """Reads a graph of Platonov et al. 2023 with its ten splits; each edge stands once in the file.
+
+    Raises:
+        GraphkitError: the file is damaged, or its parts do not fit together.
+    """
+    masks = ("train_masks", "val_masks", "test_masks")
+    arrays = read_arrays(path, ["node_features", "node_labels", "edges", *masks])
+    x, y, edges = (arrays[name] for name in ("node_features", "node_labels", "edges"))
+    nodes = len(x) if x.ndim else 0
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    fits = x.ndim == 2 and y.shape == (nodes,) and edges.ndim == 2 and edges.shape[1] == 2
+    fits = fits and all(arrays[name].ndim == 2 and arrays[name].shape[1] == nodes for name in masks)
+    if not fits or (edges.size and not 0 <= edges.min() <= edges.max() < nodes):
+        why = f"the arrays have shapes {shapes}" if not fits else f"an edge names a node outside of 0 to {nodes - 1}"
+        raise GraphkitError(f"{path} does not fit together: {why}; fetch it again")
+    data = Data(x=torch.from_numpy(x.astype(np.float32)), y=torch.from_numpy(y.astype(np.int64)))
+    data.edge_index = undirected(torch.from_numpy(edges.T.astype(np.int64)), nodes)
+    for name in masks:
+        data[name.removesuffix("s")] = torch.from_numpy(np.ascontiguousarray(arrays[name].T))
+    return data
+
+
+def _sparse(arrays: Mapping[str, NDArray[Any]], name: str, path: Path) -> csr_matrix:
+    data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in _SPARSE_PARTS)
+    try:
+        matrix = csr_matrix((data, indices, indptr), shape=tuple(int(extent) for extent in shape))
+        matrix.check_format(full_check=True)
+    except (ValueError, TypeError) as error:
+        raise GraphkitError(
+            f"{path} is damaged: {name} is no sparse matrix ({_brief(error)}); fetch it again"
+        ) from error
+    return matrix
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
