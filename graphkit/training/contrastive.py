@@ -270,8 +270,10 @@ class ContrastiveTask:
         return self._embed(normalized(adjacency(self.graph)), encoder)
 
     def write_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-        """Writes the embeddings of the first encoder, under the user's ids; see `write_embeddings`."""
-        write_embeddings(folder / "embeddings.parquet", self.embeddings(), self.graph.node_ids)
+        """Writes the embeddings of the first encoder, under the user's ids and with classes; see `write_embeddings`."""
+        graph = self.graph
+        path = folder / "embeddings.parquet"
+        write_embeddings(path, self.embeddings(), graph.node_ids, y=graph.y, class_names=graph.class_names)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns weights of all encoders so far, state of the optimiser, the partition, and the position."""
