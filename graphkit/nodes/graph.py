@@ -127,12 +127,10 @@ class NodeGraph(Data):  # type: ignore[misc]  # PyG has no type information
         Args:
             subset: bool[N], or int64[M] of nodes.
         """
-        kept = {"node_ids": self.node_ids, "class_names": self.class_names}
         bare = self.with_edge_index()
-        for key in kept:  # PyG would take a list of N names for an attribute of nodes
-            bare[key] = None
+        bare.node_ids = bare.class_names = None  # PyG would take a list of N names for an attribute of nodes
         part: NodeGraph = super(NodeGraph, bare).subgraph(subset)
-        part.class_names = kept["class_names"]
+        part.class_names = self.class_names
         if self.node_ids is not None:
             places = subset.nonzero().flatten() if subset.dtype == torch.bool else subset
             part.node_ids = Vocabulary(self.node_ids.labels.take(places.numpy()), kind="node", checked=True)
@@ -164,6 +162,14 @@ def adjacency(graph: Data) -> csr_matrix:
         starts, indices = graph.adj_t.crow_indices().numpy(), graph.adj_t.col_indices().numpy()
     given = _matrix(starts, indices, nodes)
     return given if _is_plain(given) else _plain(given)
+
+
+def sparse_rows(starts: Tensor, indices: Tensor) -> Tensor:
+    """Returns ``adj_t``: sparse CSR float32[N, N] of ones, which shares the starts of rows and the indices."""
+    nodes = len(starts) - 1
+    ones = torch.ones(len(indices))
+    # Whether PyTorch walks the parts: it warns when nobody says. `NodeGraph.of` looks at them.
+    return torch.sparse_csr_tensor(starts, indices, ones, size=(nodes, nodes), check_invariants=False)
 
 
 def undirected(edges: Tensor, nodes: int) -> Tensor:
