@@ -18,6 +18,7 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
 from graphkit.graph.store import checksum
 from graphkit.nodes.checks import checked_edges, checked_features, checked_labels, checked_mask
+from graphkit.nodes.propagation import sparse_csr
 
 #: The masks of a graph that come with it.
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -166,10 +167,7 @@ def adjacency(graph: Data) -> csr_matrix:
 
 def sparse_rows(starts: Tensor, indices: Tensor) -> Tensor:
     """Returns ``adj_t``: sparse CSR float32[N, N] of ones, which shares the starts of rows and the indices."""
-    nodes = len(starts) - 1
-    ones = torch.ones(len(indices))
-    # Whether PyTorch walks the parts: it warns when nobody says. `NodeGraph.of` looks at them.
-    return torch.sparse_csr_tensor(starts, indices, ones, size=(nodes, nodes), check_invariants=False)
+    return sparse_csr(starts, indices, torch.ones(len(indices)), len(starts) - 1)
 
 
 def undirected(edges: Tensor, nodes: int) -> Tensor:
