@@ -40,6 +40,8 @@ from graphkit.training.targets import Config, bind, build
 if TYPE_CHECKING:
     from dgl import DGLGraph
     from scipy.sparse import csr_matrix
+else:
+    DGLGraph = Any  # the types of settings are read from the constructor, DGL or not
 
 FormName = Literal["compressed", "full_graph"]
 #: Makes the optimiser of some parameters.

@@ -409,10 +409,12 @@ def test_embeddings_are_written_under_the_ids_of_the_user(graph: NodeGraph, name
     task.write_results(tmp_path, {})  # measured again: replaced
     assert [path.name for path in tmp_path.iterdir()] == ["embeddings.parquet"]
     table = pq.read_table(tmp_path / "embeddings.parquet")
-    assert table.column_names == ["id", "embedding"]
+    assert table.column_names == ["id", "embedding", "label"]
     assert str(table.schema.field("embedding").type) == f"fixed_size_list<element: float>[{DIM}]"
     assert table["id"].to_pylist() == ([f"paper {i}" for i in range(120)] if named else list(range(120)))
     assert torch.equal(torch.tensor(table["embedding"].to_pylist()), task.embeddings(0))
+    assert own.class_names is not None
+    assert table["label"].to_pylist() == [own.class_names[label] for label in own.y.tolist()]
 
 
 def test_embeddings_on_a_full_disk_leave_nothing(
