@@ -554,6 +554,20 @@ def test_five_lines_train_a_graph_of_pyg(graph: NodeGraph, tmp_path: Path) -> No
     assert (tmp_path / "run" / "embeddings.parquet").is_file()
 
 
+@pytest.mark.filterwarnings("ignore")  # of DGL, which knows nothing of the torch of today
+def test_a_graph_of_dgl_trains_as_that_of_pyg_does(graph: NodeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DGLBACKEND", "pytorch")
+    dgl = pytest.importorskip("dgl", reason="DGL is not installed; make bench-env adds it")
+    theirs = dgl.graph((graph.edge_index[0], graph.edge_index[1]), num_nodes=120)
+    theirs.ndata["feat"], theirs.ndata["label"] = graph.x, graph.y
+    settings: dict[str, Any] = {"clusters": 12, "partition": "metis", "epochs": 3, "labels_per_class": 5}
+    losses = [
+        trained(ContrastiveTask(each, SGCEncoder(10, dim=DIM), loss=SCE(dim=DIM), **settings))
+        for each in (graph, theirs)
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_any_optimizer_of_torch_trains(graph: NodeGraph) -> None:
     task = made(graph, "grace", optimizer=lambda parameters: SGD(parameters, lr=0.1, momentum=0.9), encoders=2)
     losses = trained(task)
