@@ -88,7 +88,7 @@ def archive_names(path: Path) -> tuple[str, ...]:
         GraphkitError: the file is damaged.
     """
     read_arrays(path, [])
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return tuple(archive.files)
 
 
