@@ -4,10 +4,10 @@
 
 The graph has planted communities; it is made once, and loaded by every process. Each loss is trained in two forms, each
 in a process of its own, one after the other: on clusters of nodes, and on all nodes over the graph in every step, as
-``graphkit train trainer=compressed`` and ``trainer=full_graph`` do. Time is that of partition, pooling and steps; memory
-is its peak meanwhile, above what the process held with the graph loaded and the libraries warm. Embedding all nodes and
-the probe are the same for both, and reported apart. ``ratio_time`` and ``ratio_memory`` are those of SCE, or of the
-first loss where that one is left out.
+``graphkit train trainer=compressed`` and ``trainer=full_graph`` do. Time is that of partition, pooling and steps;
+memory is its peak meanwhile, above what the process held with the graph loaded and the libraries warm. Embedding all
+nodes and the probe are the same for both, and reported apart. ``ratio_time`` and ``ratio_memory`` are those of SCE, or
+of the first loss where that one is left out.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def alone(setting: Setting) -> Result:
 
 
 def compare(loss: str, sizes: Result, setting: Setting) -> Result:
-    """Trains both forms of a loss, one after the other; returns what they took, and how many times more the full one."""
+    """Trains both forms of a loss, in turn; returns what they took, and how many times more the full graph did."""
     found: Result = {"graph": sizes}
     for form in FORMS:
         print(f"training {METHODS[loss].title}, {FORMS[form]}, {sizes['nodes']:,} nodes …", file=sys.stderr)
@@ -145,10 +145,10 @@ def show(result: Result, out: TextIO) -> None:
         print(f"{'':4}no training: {untrained}", file=out)
     for loss, row in result["losses"].items():
         if "compressed_whole" in row:
+            less, longer = row["graph"]["nodes"], (graph["nodes"] / row["graph"]["nodes"]) ** 2
             print(
-                f"{METHODS[loss].title} compares all pairs of nodes: on the full graph of {graph['nodes']:,} a step would "
-                f"take {(graph['nodes'] / row['graph']['nodes']) ** 2:,.0f} times as long, so both forms are compared on "
-                f"{row['graph']['nodes']:,} nodes",
+                f"{METHODS[loss].title} compares all pairs of nodes, and a step on the full graph would take "
+                f"{longer:,.0f} times as long as on {less:,} nodes, where its forms are compared",
                 file=out,
             )
 

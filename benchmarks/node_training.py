@@ -1,4 +1,4 @@
-"""Trains one form of one contrastive loss, in a process of its own, and prints what it took; for compressed_training.py.
+"""Trains one form of one contrastive loss in a process of its own, and prints what it took; for compressed_training.py.
 
     python benchmarks/node_training.py '{"graph": "FOLDER", "loss": "sce", "form": "compressed", ...}'
 
@@ -81,7 +81,9 @@ def save_graph(graph: NodeGraph, folder: Path) -> None:
 
 def load_graph(folder: Path) -> NodeGraph:
     """Reads a graph into memory."""
-    return NodeGraph.of(Data(**{name: torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("x", "edge_index", "y")}))
+    return NodeGraph.of(
+        Data(**{name: torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("x", "edge_index", "y")})
+    )
 
 
 class PeakMemory:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphkit.nodes.augmentation import drop_edges, mask_features
     from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
     from graphkit.nodes.compression import compressed_adjacency, membership, pool
     from graphkit.nodes.graph import NodeGraph, adjacency, undirected
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from graphkit.nodes.named import load
     from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
+    from graphkit.nodes.propagation import hop_features, normalized, propagate
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
     from graphkit.nodes.store import open_store
@@ -33,15 +35,20 @@ _HOMES = {
     "PartitionQuality": "partitioning",
     "adjacency": "graph",
     "compressed_adjacency": "compression",
+    "drop_edges": "augmentation",
+    "hop_features": "propagation",
     "import_nodes": "importing",
     "load": "named",
+    "mask_features": "augmentation",
     "mask_splits": "splits",
     "membership": "compression",
     "names": "catalogue",
+    "normalized": "propagation",
     "open_store": "store",
     "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
+    "propagate": "propagation",
     "quality": "partitioning",
     "random_splits": "splits",
     "standardized": "standardizing",
@@ -61,15 +68,20 @@ __all__ = [
     "PartitionQuality",
     "adjacency",
     "compressed_adjacency",
+    "drop_edges",
+    "hop_features",
     "import_nodes",
     "load",
+    "mask_features",
     "mask_splits",
     "membership",
     "names",
+    "normalized",
     "open_store",
     "partition",
     "planted_communities",
     "pool",
+    "propagate",
     "quality",
     "random_splits",
     "standardized",

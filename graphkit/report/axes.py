@@ -122,7 +122,7 @@ def _finite(values: Iterable[float]) -> list[float]:
 
 def _multiples(low: float, high: float, most: int) -> list[float]:
     """Returns the multiples of 1, 2 or 5 times a power of ten between two values."""
-    least = (high - low) / most
+    least = (high - low) / (1.2 * most)  # one tick more rather than half as many
     power = 10.0 ** math.floor(math.log10(least))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from graphkit.report.axes import Axis
@@ -16,7 +17,8 @@ from graphkit.report.runs import NodeRun, target_name
 def details(run: NodeRun, projection: Projection, *, alone: bool) -> list[Element]:
     """Returns the section of a run; its heading is its name, unless it stands alone."""
     listed = [part for name, value in settings(run) for part in (element("dt", name), element("dd", value))]
-    command = shlex.join(["graphkit", *run.environment["command"][1:]])
+    program, *words = run.environment["command"]
+    command = shlex.join([*Path(program).name.split(), *words])  # Hydra says "graphkit train" in one
     said = element("div", element("h3", "Settings"), element("dl", *listed), element("p", element("code", command)))
     curves = run.loss_curves()
     figures = [said, *([_losses(curves)] if curves else []), _embeddings(projection)]

@@ -25,13 +25,6 @@ class Accuracy:
     mean: float
     std: float = math.nan
 
-    @classmethod
-    def of(cls, found: Any) -> Accuracy:
-        """Reads what ``metrics.json`` holds: a mean, or a mean and a deviation."""
-        if isinstance(found, dict):
-            return cls(float(found["accuracy_mean"]), float(found["accuracy_std"]))
-        return cls(float(found))
-
     def __str__(self) -> str:
         return f"{self.mean:.4f}" if math.isnan(self.std) else f"{self.mean:.4f} ± {self.std:.4f}"
 
@@ -58,7 +51,7 @@ class NodeRun:
         graph = self.config["graph"]
         if graph.get("name"):
             return str(graph["name"])
-        return Path(graph["path"]).name if graph.get("path") else target_name(graph)
+        return Path(graph["path"]).name if graph.get("path") else target_name(graph).replace("_", " ")
 
     @property
     def loss(self) -> str:
@@ -88,13 +81,14 @@ class NodeRun:
     @property
     def accuracy(self) -> Accuracy | None:
         """Of the probe on its embeddings; None where the graph has no labels, or none was asked for."""
-        return Accuracy.of(self.metrics["probe"]) if "probe" in self.metrics else None
+        probe = self.metrics.get("probe")
+        return None if probe is None else Accuracy(float(probe["accuracy_mean"]), float(probe["accuracy_std"]))
 
     @property
     def no_training(self) -> dict[str, Accuracy]:
         """Of the probe on features as they are, and propagated once, twice and three times."""
         found = self.metrics.get("probe", {}).get("no_training", {})
-        return {title: Accuracy.of(found[key]) for key, title in UNTRAINED.items() if key in found}
+        return {title: Accuracy(float(found[key])) for key, title in UNTRAINED.items() if key in found}
 
     @property
     def splits(self) -> int:
@@ -103,8 +97,8 @@ class NodeRun:
 
     @property
     def encoders(self) -> int:
-        """How many it trained, one after the other."""
-        return int(self.config["task"]["encoders"])
+        """How many it trained, one after the other; a smaller budget of steps trains fewer than it was to."""
+        return 1 + max((int(entry.get("train/encoder", 0)) for entry in self.history), default=0)
 
     @property
     def seconds(self) -> float:
@@ -128,13 +122,11 @@ class NodeRun:
 
     def loss_curves(self) -> list[list[tuple[int, float]]]:
         """Returns of each encoder its own step and the loss then, as often as it was logged."""
-        each = max(1, int(self.metrics["train"]["steps"]) // self.encoders)
-        curves: list[list[tuple[int, float]]] = [[] for _ in range(self.encoders)]
+        curves: dict[int, list[tuple[int, float]]] = {}
         for entry in self.history:
-            encoder = (int(entry["step"]) - 1) // each
-            if "train/loss" in entry and encoder < self.encoders:
-                curves[encoder].append((int(entry["step"]) - encoder * each, float(entry["train/loss"])))
-        return [curve for curve in curves if curve]
+            curves.setdefault(int(entry["train/encoder"]), []).append((int(entry["step"]), float(entry["train/loss"])))
+        # What was logged first of an encoder is its first step, or one soon after.
+        return [[(step - curve[0][0] + 1, loss) for step, loss in curve] for curve in curves.values()]
 
     def _each(self, key: str) -> float:
         train = self.metrics["train"]

@@ -40,6 +40,8 @@ from graphkit.training.targets import Config, bind, build
 if TYPE_CHECKING:
     from dgl import DGLGraph
     from scipy.sparse import csr_matrix
+else:
+    DGLGraph = Any  # the types of settings are read from the constructor, DGL or not
 
 FormName = Literal["compressed", "full_graph"]
 #: Makes the optimiser of some parameters.
@@ -57,6 +59,12 @@ class ClusterSampling:
     #: native threads that make batches, and how many batches may wait
     threads: int = 1
     ahead: int = 4
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or self.ahead < 1:
+            raise GraphkitError(
+                f"the sampler has threads={self.threads} and ahead={self.ahead}, and at least 1 of each is needed"
+            )
 
 
 @dataclass(frozen=True)
@@ -264,8 +272,10 @@ class ContrastiveTask:
         return self._embed(normalized(adjacency(self.graph)), encoder)
 
     def write_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-        """Writes the embeddings of the first encoder, under the user's ids; see `write_embeddings`."""
-        write_embeddings(folder / "embeddings.parquet", self.embeddings(), self.graph.node_ids)
+        """Writes the embeddings of the first encoder, under the user's ids and with classes; see `write_embeddings`."""
+        graph = self.graph
+        path = folder / "embeddings.parquet"
+        write_embeddings(path, self.embeddings(), graph.node_ids, y=graph.y, class_names=graph.class_names)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns weights of all encoders so far, state of the optimiser, the partition, and the position."""
@@ -401,24 +411,22 @@ class ContrastiveTask:
                 f"the graph has {self.graph.num_features} features, the model takes {self.model.num_features} and "
                 f"gives {self.model.dim} columns, and the loss takes {self.loss.dim}; make one fit the other"
             )
-        if self.form == "full_graph":
-            self._check_full_graph()
-        elif not 2 <= self.clusters <= nodes:
+        if nodes < 2:
+            raise GraphkitError(
+                f"the graph has {nodes} node, and a contrastive loss compares at least 2; give a larger graph"
+            )
+        if self.form == "full_graph" and self.sampling.batch_size is not None:
+            raise GraphkitError(
+                f"sampler.batch_size is {self.sampling.batch_size}, and a step over the full graph takes all nodes; "
+                "leave it null, or choose trainer=compressed"
+            )
+        if self.form == "compressed" and not 2 <= self.clusters <= nodes:
             raise GraphkitError(
                 f"task.clusters is {self.clusters}, and the graph has {nodes} nodes; give a number from 2 to {nodes}"
             )
         if self.method not in (*METHODS, "given"):
             raise GraphkitError(f"task.partition is {self.method!r}, and one of {', '.join(METHODS)} or null is needed")
         ClusterOptions(batch_size=self.sampling.batch_size, drop_rate=self.sampling.drop_rate)
-
-    def _check_full_graph(self) -> None:
-        if self.sampling.batch_size is not None:
-            raise GraphkitError(
-                f"sampler.batch_size is {self.sampling.batch_size}, and a step over the full graph takes all nodes; "
-                "leave it null, or choose trainer=compressed"
-            )
-        if self.num_nodes < 2:
-            raise GraphkitError("the graph has 1 node, and a contrastive loss compares at least 2; give a larger graph")
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:

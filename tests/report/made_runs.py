@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "packages": {"graphkit": "0.1.0", "torch": "2.13.0"},
     "platform": "Linux-6.1-x86_64",
     "cpus": 2,
-    "command": ["/usr/bin/graphkit", "train", "experiment=structcomp_cora_sce", "run_dir=my run"],
+    "command": ["graphkit train", "experiment=structcomp_cora_sce", "run_dir=my run"],
     "git_revision": None,
 }
 
@@ -65,7 +65,7 @@ def write_node_run(
             "accuracy_std": 0.0094,
             "splits": 50,
             "encoders": encoders,
-            "no_training": {key: {"accuracy_mean": mean, "accuracy_std": 0.012} for key, mean in untrained.items()},
+            "no_training": untrained,
         },
         "partition": partition,
         "train": {
@@ -81,7 +81,11 @@ def write_node_run(
         del metrics["probe"]
     write_files(folder, config, metrics)
     entries = [
-        {"step": step, "train/loss": 3.0 * np.exp(-((step - 1) % epochs) / 6) + 0.2 + 0.02 * rng.random()}
+        {
+            "step": step,
+            "train/encoder": (step - 1) // epochs,
+            "train/loss": 3.0 * np.exp(-((step - 1) % epochs) / 6) + 0.2 + 0.02 * rng.random(),
+        }
         for step in range(1, encoders * epochs + 1)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))

@@ -32,7 +32,7 @@ def test_ticks_lie_within_and_have_labels_of_their_own(values: list[float]) -> N
     axis = Axis.fitting("", values)
     assume(max(values) - min(values) > 1e-5 * max(abs(value) for value in values))
     ticks = axis.ticks(6)
-    assert 1 < len(ticks) <= 7
+    assert 1 < len(ticks) <= 8
     assert ticks == sorted(ticks)
     assert all(-1e-6 <= axis.share(tick) <= 1 + 1e-6 for tick in ticks)
     assert len({tick_label(tick, ticks) for tick in ticks}) == len(ticks)
