@@ -42,6 +42,7 @@ def make_graph(nodes: int, options: argparse.Namespace, folder: Path) -> Result:
         nodes=nodes,
         edges=round(options.edges * nodes / options.nodes),
         features=options.features,
+        noise=options.noise,
         seed=options.seed,
     )
     folder.mkdir()
@@ -102,7 +103,7 @@ def measure(options: argparse.Namespace) -> Result:
     first = found["sce" if "sce" in found else losses[0]]
     return {
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "torch": torch.__version__},
-        "graph": {**sizes[options.nodes], "seed": options.seed},
+        "graph": {**sizes[options.nodes], "noise": options.noise, "seed": options.seed},
         "losses": found,
         "ratios_are_of": "sce" if "sce" in found else losses[0],
         "ratio_time": first["ratio_time"],
@@ -159,6 +160,12 @@ def main() -> int:
     made.add_argument("--nodes", type=int, default=200_000, help="of the graph (default: 200,000)")
     made.add_argument("--edges", type=int, default=5_000_000, help="undirected (default: 5,000,000)")
     made.add_argument("--features", type=int, default=128, help="of a node (default: 128)")
+    made.add_argument(
+        "--noise",
+        type=float,
+        default=4.0,
+        help="of features; 1 makes two hops without training right on every node (default: 4)",
+    )
     made.add_argument("--losses", default=",".join(METHODS), help="names, separated by commas (default: all)")
     made.add_argument("--clusters", type=int, help="of the graph (default: a 50th of its nodes)")
     made.add_argument("--partition", help="metis, heavy_edge or random (default: by the number of edges)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from graphkit.nodes.propagation import sparse_csr
 
 #: The masks of a graph that come with it.
 MASKS = ("train_mask", "val_mask", "test_mask")
+#: Entries of a matrix that are checked at a time.
+_ENTRIES_AT_ONCE = 1 << 19
 
 
 class NodeGraph(Data):  # type: ignore[misc]  # PyG has no type information
@@ -210,11 +213,31 @@ def _is_plain(matrix: csr_matrix) -> bool:
     ascending[starts[:-1][starts[:-1] < len(indices)]] = True
     if not ascending.all():
         return False
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(starts))
-    if np.any(rows == indices):
-        return False
-    mirrored = matrix.T.tocsr()  # sorted, as it was made from sorted rows
-    return np.array_equal(mirrored.indptr, starts) and np.array_equal(mirrored.indices, indices)
+    return _is_mirrored(starts, indices)
+
+
+def _is_mirrored(starts: NDArray[Any], indices: NDArray[Any]) -> bool:
+    """Whether no entry (i, j) is on the diagonal and each has its mirror image; columns ascend strictly in each row.
+
+    Read row by row, the entries that name j come in the order of their rows, which is that of row j's own columns: so
+    the next of them has to be the next column of row j. Blocks of entries need little memory beside the matrix, of
+    which a transpose would take several times as much as training on clusters.
+    """
+    nodes = len(starts) - 1
+    next_of = np.array(starts[:-1])
+    cuts = np.unique(np.searchsorted(starts, np.arange(0, len(indices), _ENTRIES_AT_ONCE)))
+    for first, last in pairwise([*cuts, nodes]):
+        start, stop = starts[first], starts[last]
+        kept = np.ones(stop - start, np.bool_), indices[start:stop], starts[first : last + 1] - start
+        block = csr_matrix(kept, shape=(last - first, nodes)).tocsc()
+        counts = np.diff(block.indptr)
+        # Where the next entries of each row are that the block names, in the order of the block's columns.
+        places = np.repeat(next_of - block.indptr[:-1], counts) + np.arange(stop - start)
+        named, rows = np.repeat(np.arange(nodes), counts), block.indices + first
+        if np.any(rows == named) or np.any(places >= starts[named + 1]) or np.any(indices[places] != rows):
+            return False
+        next_of += counts
+    return True
 
 
 def _plain(matrix: csr_matrix) -> csr_matrix:

@@ -19,6 +19,10 @@ _LABELS = frozenset({"label", "labels", "class", "y", "target", "category", "nod
 #: What the mask of each part is called, without ``_mask`` and ``_masks``.
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _SPLITS = frozenset({"split", "set", "fold"})
+#: What columns of masks are called.
+_MASKS = _SPLITS | {
+    f"{name}{ending}" for names in _PARTS.values() for name in names for ending in ("", "_mask", "_masks")
+}
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "": False}
 
 
@@ -50,7 +54,7 @@ def read_labels(path: Path, nodes: NodeLookup) -> Labels:
         nodes.require_rows(len(array), str(path), "label")
         rows, values, where = np.arange(len(array)), as_arrow(array, str(path)), str(path)
     else:
-        table = read_columns(path, roles=(_LABELS,))
+        table = read_columns(path, roles=(_LABELS | ID_NAMES,))
         rows, rest = nodes.rows_of(table, "label")
         place = _label_place(table, rest)
         values, where = table.columns[place], f"{path}, {table.name(place)}"
@@ -173,7 +177,7 @@ def _masks_of_archive(path: Path, nodes: NodeLookup) -> dict[str, NDArray[np.boo
 
 
 def _masks_of_table(path: Path, nodes: NodeLookup) -> dict[str, NDArray[np.bool_]]:
-    table = read_columns(path, roles=(_SPLITS | {name for names in _PARTS.values() for name in names},))
+    table = read_columns(path, roles=(_MASKS | ID_NAMES,))
     if table.names is None:
         raise GraphkitError(f"{path} has no header; name its columns id and split, or id, train, val and test")
     if ID_NAMES.isdisjoint(table.names):  # rows are nodes in order: the first column may well be train

@@ -32,9 +32,9 @@ class NodeLookup:
         Raises:
             GraphkitError: an id is missing, unknown or out of range.
         """
-        texts = texts_of(column, where)
         if self.ids is None:
-            return self._numbers(column, texts, where)
+            return self._numbers(column, where)
+        texts = texts_of(column, where)
         found = pc.index_in(texts, value_set=self.ids.labels.cast(texts.type))
         if found.null_count:
             row = pc.index(found.is_null(), True).as_py()
@@ -44,9 +44,11 @@ class NodeLookup:
                 raise GraphkitError(f"{where}, row {row + 1}: {error}; every node needs its row of features") from None
         return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
-    def _numbers(self, column: pa.Array, texts: pa.Array, where: str) -> _Ids:
+    def _numbers(self, column: pa.Array, where: str) -> _Ids:
+        whole = is_whole(column.type) and not column.null_count
+        texts = column if whole else texts_of(column, where)
         try:
-            numbers = column if is_whole(column.type) else texts.cast(pa.int64())
+            numbers = texts if whole else texts.cast(pa.int64())
         except pa.ArrowInvalid:
             row, text = next((i, t) for i, t in enumerate(texts.to_pylist()) if not t.lstrip("-").isdecimal())
             raise GraphkitError(

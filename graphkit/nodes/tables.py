@@ -88,7 +88,7 @@ def archive_names(path: Path) -> tuple[str, ...]:
         GraphkitError: the file is damaged.
     """
     read_arrays(path, [])
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return tuple(archive.files)
 
 
@@ -97,8 +97,9 @@ def read_columns(path: Path, *, roles: Sequence[frozenset[str]] = (), texts: Seq
 
     Args:
         path: the file.
-        roles: for CSV and TSV, the names that tell a header from a first row: where the first line has a name out of
-            each of them, or a text above a column of numbers, it names the columns.
+        roles: for CSV and TSV, the names that tell a header from a first row: a first line without numbers that has a
+            name out of each of them names the columns. Without roles, a text above a column of numbers does, or a name
+            of ids.
         texts: for CSV and TSV, places of columns that hold ids and are read as texts, so that 007 is not 7; so are
             those whose name says it. A table of one column has no ids.
 
@@ -121,7 +122,7 @@ def _read_parquet(path: Path) -> Columns:
 
 def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]) -> Columns:
     rows, delimiter = _first_rows(path)
-    header = _is_header(rows, roles)
+    header = _is_header(rows, roles, texts)
     width = len(rows[0])
     keys = [f"c{place}" for place in range(width)]
     named = [field.strip().lower() for field in rows[0]] if header else [""] * width
@@ -164,15 +165,18 @@ def _first_rows(path: Path) -> tuple[list[list[str]], str]:
     return [record.fields for record in records(lines, delimiter) if record.fields], delimiter
 
 
-def _is_header(rows: list[list[str]], roles: Sequence[frozenset[str]]) -> bool:
+def _is_header(rows: list[list[str]], roles: Sequence[frozenset[str]], texts: Sequence[int]) -> bool:
+    """Whether the first line names columns; in doubt it does not, since a row that is lost would go unnoticed."""
     first = [field.strip().lower() for field in rows[0]]
-    if roles and all(any(field in role for field in first) for role in roles):
+    if any(is_number(field) for field in first):
+        return False
+    if roles:
+        return all(any(field in role for field in first) for role in roles)
+    if not ID_NAMES.isdisjoint(first):
         return True
     below = [row for row in rows[1:] if len(row) == len(first)]
-    return any(
-        field != "" and not is_number(field) and _numbers([row[place] for row in below])
-        for place, field in enumerate(first)
-    )
+    ids = texts if len(first) > 1 else ()
+    return any(place not in ids and _numbers([row[place] for row in below]) for place in range(len(first)))
 
 
 def _numbers(fields: list[str]) -> bool:
