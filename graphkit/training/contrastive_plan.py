@@ -148,14 +148,16 @@ def require_settings(task: ContrastiveTask) -> None:
         )
     if task.method not in (*METHODS, "given"):
         raise GraphkitError(f"task.partition is {task.method!r}, and one of {', '.join(METHODS)} or null is needed")
+    if task.form == "compressed" and task.method in ("metis", "heavy_edge") and num_entries(task.graph) == 0:
+        raise GraphkitError(
+            f"the graph has no edges, which task.partition={task.method} follows; take task.partition=random"
+        )
     ClusterOptions(batch_size=task.sampling.batch_size, drop_rate=task.sampling.drop_rate)
 
 
-def num_edges(graph: NodeGraph) -> int:
-    """Returns how many undirected edges a graph has, counted as they are given: half of its directed ones."""
-    if graph.edge_index is not None:
-        return int(graph.edge_index.shape[1]) // 2
-    return len(graph.adj_t.values()) // 2
+def num_entries(graph: NodeGraph) -> int:
+    """Returns how many edges a graph is given by: both directions of an undirected one, repeated ones and loops."""
+    return int(graph.edge_index.shape[1] if graph.edge_index is not None else len(graph.adj_t.values()))
 
 
 def open_clusters(graph: NodeGraph) -> int:
@@ -166,10 +168,10 @@ def open_clusters(graph: NodeGraph) -> int:
 
 def open_method(graph: NodeGraph) -> str:
     """Returns how they are made where nothing is said."""
-    edges = num_edges(graph)
-    if edges == 0:
+    entries = num_entries(graph)
+    if entries == 0:
         return "random"
-    return "metis" if edges <= METIS_EDGES else "heavy_edge"
+    return "metis" if entries <= 2 * METIS_EDGES else "heavy_edge"
 
 
 def complete_trainer(

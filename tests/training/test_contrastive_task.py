@@ -542,6 +542,16 @@ def test_settings_that_are_left_open(graph: NodeGraph) -> None:
     assert isinstance(task.optimizer, Adam) and task.optimizer.defaults["lr"] == 0.001
     unconnected = NodeGraph.of(Data(x=graph.x, edge_index=torch.empty(2, 0, dtype=torch.int64)))
     assert ContrastiveTask(unconnected, SGCEncoder(10)).method == "random"
+    with pytest.raises(GraphkitError) as error:
+        ContrastiveTask(unconnected, SGCEncoder(10), partition="metis")
+    assert str(error.value) == "the graph has no edges, which task.partition=metis follows; take task.partition=random"
+
+
+def test_large_graphs_are_cut_along_heavy_edges(graph: NodeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphkit.training.contrastive_plan.METIS_EDGES", 400)
+    assert ContrastiveTask(graph, SGCEncoder(10)).method == "metis"
+    monkeypatch.setattr("graphkit.training.contrastive_plan.METIS_EDGES", 399)
+    assert ContrastiveTask(graph, SGCEncoder(10)).method == "heavy_edge"
 
 
 def test_five_lines_train_a_graph_of_pyg(graph: NodeGraph, tmp_path: Path) -> None:
