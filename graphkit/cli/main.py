@@ -219,8 +219,9 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 _NODES_EPILOG = """\
 files: .npy, .npz, .parquet, .csv, .tsv (the last two also gzipped)
 
-  edges     two columns of ids; or an array [edges, 2] or [2, edges] (of an npz: edges or edge_index). They become
-            undirected; self-loops and repeated ones are left out.
+  edges     two columns of ids; or an array [edges, 2] or [2, edges] (of an npz: edges or edge_index). A header
+            names two columns source and target (or src, dst, from, to). Edges become undirected; self-loops and
+            repeated ones are left out.
   features  numbers, one row a node, beside a column named id, node or node_id (or a first column of texts); without
             ids, nodes are numbered 0, 1, 2 ... as their rows. Parquet may have one column of lists.
   labels    id and label, or one label a node in the order of the features: texts, or whole numbers from 0; empty or -1

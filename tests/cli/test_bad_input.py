@@ -249,8 +249,8 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         ),
         (
             ["model=complx"],
-            "there is no model 'complx'; nearest: complex; allowed: betae, complex, distmult, "
-            "gcn_encoder, gqe, query2box, rotate, sgc_encoder, transe",
+            "there is no model 'complx'; nearest: complex; allowed: betae, complex, distmult, gcn_encoder, gqe, "
+            "query2box, rotate, sgc_encoder, transe",
         ),
         (["loss=hinge"], "there is no loss 'hinge'; allowed: cca_ssg, coles, grace, logsigmoid, sce, softmax"),
         (["experiment=demos"], "there is no experiment 'demos'; nearest: demo; allowed: demo, "),
