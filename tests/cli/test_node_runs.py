@@ -143,7 +143,7 @@ def test_nodes_without_edges_have_no_share_that_is_cut(cli: Cli, tmp_path: Path)
 
 
 def test_a_run_whose_embeddings_are_not_finite_is_not_finished(cli: Cli, tmp_path: Path) -> None:
-    words = ["optimizer.lr=1e37", "task.splits=0", "trainer.max_epochs=1"]
+    words = ["optimizer.lr=3e37", "graph.features=1024", "task.splits=0", "trainer.max_epochs=1"]
     error = cli("train", "experiment=structcomp", *SMALL, f"run_dir={tmp_path / 'run'}", *words, code=2)[1]
     assert error.endswith(
         "graphkit: the embeddings of encoder 0 (seed 0) have values that are not finite; train again with a lower "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -380,7 +382,7 @@ def test_work_of_a_loss_grows_as_its_products_do() -> None:
 
 def test_one_pair_has_nothing_to_be_told_from() -> None:
     h = F.normalize(torch.randn(2, 4, generator=torch.Generator().manual_seed(0))).requires_grad_()
-    loss = contrast(h, 0.5)
+    loss = pairs.contrast(h, 0.5)
     assert loss.item() == pytest.approx(0, abs=1e-6)
     loss.backward()
     torch.testing.assert_close(h.grad, torch.zeros(2, 4))

@@ -466,7 +466,8 @@ def test_embeddings_that_are_not_finite_are_neither_measured_nor_written(graph: 
         with pytest.raises(GraphkitError) as error:
             write(task)
         assert str(error.value) == (
-            "the embeddings of encoder 0 (seed 3) have values that are not finite; train again with a lower optimizer.lr"
+            "the embeddings of encoder 0 (seed 3) have values that are not finite; train again with a lower "
+            "optimizer.lr"
         )
     assert list(tmp_path.iterdir()) == []
 
