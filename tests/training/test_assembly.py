@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.config_store import ConfigStore
 from strategies import random_graph
 
+from graphkit.cli.compose import RunConfig, to_plain
 from graphkit.cli.settings import conf_folder
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
@@ -118,9 +119,9 @@ def test_its_run_answers_no_questions(tmp_path: Path) -> None:
 def test_a_run_on_a_knowledge_graph_is_loaded_whatever_its_task(tmp_path: Path) -> None:
     """Answering needs nothing of the task's class, which may be out of reach where the run is now."""
     random_graph(10, 2, 20).save(tmp_path / "kg")
-    with initialize_config_dir(str(conf_folder()), version_base=None):
-        words = ["trainer.max_steps=1", "model.dim=4"]
-        config: Any = OmegaConf.to_container(compose("train", overrides=words), resolve=True)
+    ConfigStore.instance().store(name="run_config", node=RunConfig)
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        config = to_plain(compose("train", overrides=["trainer.max_steps=1", "model.dim=4"]))
     config["graph"] = {"_target_": "graphkit.graph.KnowledgeGraph.open", "path": str(tmp_path / "kg")}
     start(config, load_graph(config), tmp_path / "run").fit()
     run = Run.open(tmp_path / "run")
