@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit import data, engine, evaluation, losses, models, queries, samplers, training
+    from graphkit import data, engine, evaluation, losses, models, nodes, queries, samplers, training
     from graphkit.answering import answer
     from graphkit.errors import GraphkitError
     from graphkit.graph import KnowledgeGraph, Vocabulary
+    from graphkit.nodes import NodeGraph
     from graphkit.training import Run, Task, Trainer
 
 __version__ = "0.1.0"
@@ -21,16 +22,18 @@ _HOMES = {
     "GraphkitError": "graphkit.errors",
     "KnowledgeGraph": "graphkit.graph",
     "Vocabulary": "graphkit.graph",
+    "NodeGraph": "graphkit.nodes",
     "Run": "graphkit.training",
     "Task": "graphkit.training",
     "Trainer": "graphkit.training",
     "answer": "graphkit.answering",
 }
-_ROOMS = ("data", "engine", "evaluation", "losses", "models", "queries", "samplers", "training")
+_ROOMS = ("data", "engine", "evaluation", "losses", "models", "nodes", "queries", "samplers", "training")
 
 __all__ = [
     "GraphkitError",
     "KnowledgeGraph",
+    "NodeGraph",
     "Run",
     "Task",
     "Trainer",
@@ -41,6 +44,7 @@ __all__ = [
     "evaluation",
     "losses",
     "models",
+    "nodes",
     "queries",
     "samplers",
     "training",

@@ -182,7 +182,7 @@ def test_an_eager_import_in_the_package_root_is_reported(tmp_path):
     assert eager_imports(path) == [f"{path}:7: graphkit.models.b"]
 
 
-HEAVY = {"torch", "torch_geometric", "hydra", "omegaconf", "pyarrow", "pandas"}
+HEAVY = {"torch", "torch_geometric", "hydra", "omegaconf", "pyarrow", "pandas", "sklearn", "pymetis"}
 
 
 @pytest.mark.parametrize("arguments", [None, ["--help"]], ids=["import graphkit", "graphkit --help"])

@@ -19,6 +19,9 @@ from graphkit.cli.complaints import RunConfig, sentence
 from graphkit.cli.settings import Config, conf_folder, config_folders
 from graphkit.errors import GraphkitError, did_you_mean
 
+#: The choice of graph that opens a folder, by the file that marks the folder.
+_STORES = {"store": "graph.json", "node_store": "nodes.json"}
+
 
 def compose_and_run(words: Sequence[str], job: Callable[[Config, str], int]) -> int:
     """Lets Hydra read the line of ``train``, and runs `job` for each configuration that it asks for.
@@ -72,21 +75,22 @@ def to_plain(composed: DictConfig) -> Config:
 def _run_name(config: Config) -> str:
     """Returns a name for a run without run_dir: its experiment, or its graph and model."""
     choices = dict(HydraConfig.get().runtime.choices)  # a group that was deleted (~model) has none
-    graph = Path(config["graph"]["path"]).name if choices.get("graph") == "store" else choices.get("graph")
+    graph = Path(config["graph"]["path"]).name if choices.get("graph") in _STORES else choices.get("graph")
     return str(choices.get("experiment") or f"{graph}-{choices.get('model')}")
 
 
 def _graph_overrides(word: str, words: Sequence[str]) -> list[str]:
-    """Rewrites ``graph=FOLDER`` to ``graph=store graph.path=FOLDER``, unless a configuration has that name."""
+    """Rewrites ``graph=FOLDER`` to the choice that opens it with its path, unless a configuration has that name."""
     if not word.startswith("graph="):
         return [word]
     name = word.removeprefix("graph=")
     folders = [folder / "graph" for folder in config_folders(words)]
     if any((folder / f"{name}.yaml").is_file() for folder in folders):
         return [word]
-    if (Path(name) / "graph.json").is_file():
-        path = str(Path(name).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-        return ["graph=store", f"graph.path='{path}'"]
+    for choice, header in _STORES.items():
+        if (Path(name) / header).is_file():
+            path = str(Path(name).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+            return [f"graph={choice}", f"graph.path='{path}'"]
     if "," in name:  # a sweep over named graphs
         return [word]
     found = [path.relative_to(folder) for folder in folders for path in folder.rglob("*.yaml")]
@@ -94,7 +98,7 @@ def _graph_overrides(word: str, words: Sequence[str]) -> list[str]:
     what = "exists but is no graph store" if Path(name).exists() else "is neither a named graph nor a folder"
     raise GraphkitError(
         f"graph={name} {what}{did_you_mean(name, names)}; named graphs: {', '.join(names)}; a folder is made by "
-        "graphkit data import"
+        "graphkit data import (or import-nodes)"
     )
 
 

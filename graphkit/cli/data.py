@@ -14,6 +14,9 @@ from rich.table import Table
 
 from graphkit.data import DATASETS, import_triples, synthesize
 
+#: What libraries are called among people.
+_SHORT = {"torch_geometric": "PyG", "ogb": "OGB"}
+
 
 def run_import(options: argparse.Namespace) -> int:
     """Makes a graph of files and prints what was understood."""
@@ -33,6 +36,25 @@ def run_import(options: argparse.Namespace) -> int:
     for line in report.lines():
         console.print(line)
     console.print(f"next: graphkit train graph={shlex.quote(options.out)} run_dir=RUN")
+    return 0
+
+
+def run_import_nodes(options: argparse.Namespace) -> int:
+    """Makes an attributed graph of files and prints what was understood."""
+    from graphkit.nodes import import_nodes  # imports PyG, which takes seconds
+
+    report = import_nodes(
+        options.edges,
+        options.features,
+        Path(options.out),
+        labels=options.labels,
+        masks=options.masks,
+        overwrite=options.overwrite,
+    )
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    for line in report.lines():
+        console.print(line)
+    console.print(f"next: graphkit train experiment=structcomp graph={shlex.quote(options.out)} run_dir=RUN")
     return 0
 
 
@@ -56,15 +78,33 @@ def run_synth(options: argparse.Namespace) -> int:
     return 0
 
 
+def _attributed(root: Path | None) -> Table:
+    """Returns the table of graphs whose nodes have features."""
+    from graphkit.nodes import FETCHED, NODE_DATASETS
+
+    table = Table("name", "nodes", "edges", "features", "classes", "available", title="attributed graphs")
+    for name, dataset in NODE_DATASETS.items():
+        here = root is not None and (dataset.present(root) or (name in FETCHED and FETCHED[name].folder(root).is_dir()))
+        table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
+    for name, fetched in FETCHED.items():
+        if name not in NODE_DATASETS:
+            here = root is not None and fetched.folder(root).is_dir()
+            table.add_row(name, "", "", "", "", "yes" if here else f"from {_SHORT[fetched.library]}")
+    table.add_row("planted", "", "", "", "", "built in")
+    return table
+
+
 def run_list() -> int:
-    """Prints the named sets with their sizes, and whether their files are here."""
+    """Prints the named sets with their sizes, and whether their files are here: triples, then attributed graphs."""
     root = os.environ.get("GRAPHKIT_DATA")
     table = Table("name", "entities", "relations", "train", "valid", "test", "available")
     for name, dataset in DATASETS.items():
         here = root is not None and (Path(root) / dataset.folder).is_dir()
         table.add_row(name, *(f"{count:,}" for count in dataset.counts), "yes" if here else "no")
     table.add_row("geography", "", "", "", "", "", "built in")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(_attributed(Path(root) if root is not None else None))
     if root is None:
-        print("Set GRAPHKIT_DATA to the folder that holds the data sets; geography needs none.")
+        print("Set GRAPHKIT_DATA to the folder that holds the data sets; geography and planted need none.")
     return 0

@@ -105,6 +105,12 @@ def _import(options: argparse.Namespace) -> int:
     return run_import(options)
 
 
+def _import_nodes(options: argparse.Namespace) -> int:
+    from graphkit.cli.data import run_import_nodes
+
+    return run_import_nodes(options)
+
+
 def _synth(options: argparse.Namespace) -> int:
     from graphkit.cli.data import run_synth
 
@@ -169,9 +175,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--overwrite", action="store_true", help="replace an existing page")
     report.set_defaults(run=_report)
 
-    data = verbs.add_parser("data", help="import triples, make synthetic graphs, list the named data sets")
+    data = verbs.add_parser("data", help="import graphs, make synthetic ones, list the named data sets")
     data_verbs = data.add_subparsers(dest="data_verb", required=True, metavar="VERB")
     _add_import(data_verbs.add_parser("import", help="make a graph of TSV or CSV files"))
+    _add_import_nodes(data_verbs.add_parser("import-nodes", help="make a graph whose nodes have features and classes"))
     _add_synth(data_verbs.add_parser("synth", help="make a synthetic graph in the shape of Freebase, of any size"))
     data_verbs.add_parser("list", help="list the named data sets and whether they are here").set_defaults(run=_list)
 
@@ -207,6 +214,38 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     parser.set_defaults(run=_import)
+
+
+_NODES_EPILOG = """\
+files: .npy, .npz, .parquet, .csv, .tsv (the last two also gzipped)
+
+  edges     two columns of ids; or an array [edges, 2] or [2, edges] (of an npz: edges or edge_index). A header
+            names two columns source and target (or src, dst, from, to). Edges become undirected; self-loops and
+            repeated ones are left out.
+  features  numbers, one row a node, beside a column named id, node or node_id (or a first column of texts); without
+            ids, nodes are numbered 0, 1, 2 ... as their rows. Parquet may have one column of lists.
+  labels    id and label, or one label a node in the order of the features: texts, or whole numbers from 0; empty or -1
+            where a class is not known
+  masks     which nodes train and test: columns train, val and test of true and false, or one column split that says
+            train, val or test; or an npz of train_mask, val_mask, test_mask (bool[nodes] or bool[nodes, splits])
+
+example:
+  graphkit data import-nodes --edges cites.tsv --features words.parquet --labels topics.csv --out papers
+  graphkit train experiment=structcomp graph=papers run_dir=my-run
+"""
+
+
+def _add_import_nodes(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = "Makes a graph of your own files; embeddings come back under your own ids."
+    parser.epilog = _NODES_EPILOG
+    parser.add_argument("--edges", required=True, metavar="FILE", help="which nodes are joined")
+    parser.add_argument("--features", required=True, metavar="FILE", help="numbers that describe each node")
+    parser.add_argument("--labels", metavar="FILE", help="the class of each node, or of some")
+    parser.add_argument("--masks", metavar="FILE", help="splits of your own")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing graph of this kind")
+    parser.set_defaults(run=_import_nodes)
 
 
 def _add_synth(parser: argparse.ArgumentParser) -> None:

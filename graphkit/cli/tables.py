@@ -19,10 +19,15 @@ def print_metrics(metrics: dict[str, Any]) -> None:
         print_ranks(metrics["test"], metrics["protocol"])
     if "queries" in metrics:
         print_queries(metrics["queries"])
+    if "probe" in metrics:
+        print_probe(metrics["probe"])
+    if "partition" in metrics:
+        print_partition(metrics["partition"], metrics["train"])
     train = metrics["train"]
+    samples = "rows" if "partition" in metrics else "positives"
     console.print(
         f"trained {train['steps']:,} steps (best: {train['best_step']:,}) in {train['seconds']:.1f} s wall, "
-        f"{train['cpu_seconds']:.1f} s CPU; {train['samples_per_second']:,.0f} positives/s; "
+        f"{train['cpu_seconds']:.1f} s CPU; {train['samples_per_second']:,.0f} {samples}/s; "
         f"peak {train['peak_anon_mib']:,.0f} MiB anonymous memory",
         highlight=False,
         soft_wrap=True,
@@ -77,6 +82,32 @@ def print_queries(queries: dict[str, Any]) -> None:
     notes += [f"{name} is left out: {reason}" for name, reason in protocol["skipped"].items()]
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True, markup=False)
+
+
+def print_probe(probe: dict[str, Any]) -> None:
+    """Prints how well a linear probe reads labels off embeddings, and off features without training."""
+    table = Table(title=f"linear probe: accuracy over {probe['splits']} splits")
+    for column in ("", "accuracy", "±"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, accuracy in probe["no_training"].items():
+        table.add_row(f"no training, {name}", f"{accuracy:.4f}", "")
+    table.add_section()
+    encoders = "1 encoder" if probe["encoders"] == 1 else f"{probe['encoders']} encoders"
+    table.add_row(f"trained, {encoders}", f"{probe['accuracy_mean']:.4f}", f"{probe['accuracy_std']:.4f}")
+    Console().print(table)
+
+
+def print_partition(partition: dict[str, Any], train: dict[str, Any]) -> None:
+    """Prints what a graph was compressed to, or that it was not."""
+    if partition["method"] == "none":
+        text = f"full graph: {partition['nodes']:,} nodes in every step"
+    else:
+        text = (
+            f"partition: {partition['nodes']:,} nodes in {partition['clusters']:,} clusters of "
+            f"{partition['smallest']:,} to {partition['largest']:,} by {partition['method']}, "
+            f"{partition['cut']:.1%} of the edges cut, in {train['partition_seconds']:.2f} s"
+        )
+    Console().print(text, highlight=False, soft_wrap=True)
 
 
 def print_answers(pattern: str, answers: list[Answer]) -> None:

@@ -13,6 +13,7 @@ from graphkit.cli.tables import print_metrics
 from graphkit.errors import GraphkitError
 from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, run_config, start
 from graphkit.training.randomness import seed_everything
+from graphkit.training.task import WritesResults
 
 
 def run_train(words: Sequence[str]) -> int:
@@ -54,9 +55,9 @@ def _resume(folder: Path, words: Sequence[str]) -> int:
 def _fit(trainer: Trainer) -> int:
     run = trainer.run
     schedule = trainer.schedule
+    validated = f"validated every {schedule.validate_every}" if schedule.validate_every else "not validated"
     print(
-        f"training into {run.folder}: step {trainer.progress.step} of {schedule.max_steps}, validated every "
-        f"{schedule.validate_every}",
+        f"training into {run.folder}: step {trainer.progress.step} of {schedule.max_steps}, {validated}",
         file=sys.stderr,
     )
     try:
@@ -65,8 +66,16 @@ def _fit(trainer: Trainer) -> int:
         print(f"graphkit: {stopped}; continue with graphkit train resume={run.folder}", file=sys.stderr)
         return 128 + stopped.signal
     print_metrics(trainer.finish())
-    print(f'next: graphkit answer {shlex.quote(str(run.folder))} "?x : RELATION(?x, LABEL)"', file=sys.stderr)
+    print(f"next: {_next(trainer)}", file=sys.stderr)
     return 0
+
+
+def _next(trainer: Trainer) -> str:
+    """Returns the line to go on with."""
+    folder = shlex.quote(str(trainer.run.folder))
+    if isinstance(trainer.task, WritesResults):
+        return f"graphkit report {folder}"
+    return f'graphkit answer {folder} "?x : RELATION(?x, LABEL)"'
 
 
 def _free_folder(name: str) -> Path:

@@ -106,6 +106,7 @@ class _ColumnProducts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        z: Tensor
         (z,) = ctx.saved_tensors
         return z @ (gradients[0] + gradients[0].T)
 

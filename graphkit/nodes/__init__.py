@@ -9,58 +9,83 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from graphkit.nodes.augmentation import drop_edges, mask_features
+    from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
     from graphkit.nodes.compression import compressed_adjacency, membership, pool
-    from graphkit.nodes.graph import NodeGraph, adjacency
-    from graphkit.nodes.named import NODE_DATASETS, NodeDataset, load, names
+    from graphkit.nodes.graph import NodeGraph, adjacency, undirected
+    from graphkit.nodes.importing import NodeImportReport, import_nodes
+    from graphkit.nodes.named import load
     from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
+    from graphkit.nodes.propagation import hop_features, normalized, propagate
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
+    from graphkit.nodes.store import open_store
 
 _HOMES = {
+    "FETCHED": "catalogue",
     "METHODS": "partitioning",
-    "NODE_DATASETS": "named",
-    "NodeDataset": "named",
+    "NODE_DATASETS": "catalogue",
+    "STANDARD_FORMS": "standardizing",
+    "NodeDataset": "catalogue",
     "NodeGraph": "graph",
+    "NodeImportReport": "importing",
     "NodeSplit": "splits",
     "Partition": "partitioning",
     "PartitionQuality": "partitioning",
-    "STANDARD_FORMS": "standardizing",
     "adjacency": "graph",
     "compressed_adjacency": "compression",
+    "drop_edges": "augmentation",
+    "hop_features": "propagation",
+    "import_nodes": "importing",
     "load": "named",
+    "mask_features": "augmentation",
     "mask_splits": "splits",
     "membership": "compression",
-    "names": "named",
+    "names": "catalogue",
+    "normalized": "propagation",
+    "open_store": "store",
     "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
+    "propagate": "propagation",
     "quality": "partitioning",
     "random_splits": "splits",
     "standardized": "standardizing",
+    "undirected": "graph",
 }
 
 __all__ = [
+    "FETCHED",
     "METHODS",
     "NODE_DATASETS",
     "STANDARD_FORMS",
     "NodeDataset",
     "NodeGraph",
+    "NodeImportReport",
     "NodeSplit",
     "Partition",
     "PartitionQuality",
     "adjacency",
     "compressed_adjacency",
+    "drop_edges",
+    "hop_features",
+    "import_nodes",
     "load",
+    "mask_features",
     "mask_splits",
     "membership",
     "names",
+    "normalized",
+    "open_store",
     "partition",
     "planted_communities",
     "pool",
+    "propagate",
     "quality",
     "random_splits",
     "standardized",
+    "undirected",
 ]
 
 

@@ -26,7 +26,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         GraphkitError: it is no npz archive, is damaged, lacks one of the arrays, or one is made of Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive]
             if missing:
                 raise GraphkitError(

@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 BLOCK_ENTRIES = 1 << 20
 
 
-def row_blocks(starts: NDArray[np.integer], entries: int = BLOCK_ENTRIES) -> Iterator[slice]:
-    """Yields slices of consecutive rows that cover all, each with at most so many entries or of one row alone.
+def row_blocks(starts: NDArray[np.integer]) -> Iterator[slice]:
+    """Yields slices of consecutive rows that cover all, each with at most `BLOCK_ENTRIES` or of one row alone.
 
     Args:
         starts: [rows + 1], where the entries of each row begin (the ``indptr`` of a CSR matrix).
-        entries: at most, of a block.
     """
     first, rows = 0, len(starts) - 1
     while first < rows:
         # As many rows as end within the limit, and at least one.
-        last = int(np.searchsorted(starts, starts[first] + entries, side="right")) - 1
+        last = int(np.searchsorted(starts, starts[first] + BLOCK_ENTRIES, side="right")) - 1
         last = min(max(last, first + 1), rows)
         yield slice(first, last)
         first = last

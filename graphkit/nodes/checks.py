@@ -28,17 +28,18 @@ def checked_features(x: Any) -> Tensor:
         raise GraphkitError(f"the features x are {_shown(x)}; real numbers of shape [nodes, features] are needed")
     if not len(x) or not x.size(1):
         raise GraphkitError(f"the features x have shape {list(x.shape)}; at least one node and one feature are needed")
-    x = x.detach().to(torch.float32)
-    rows = max(1, _BLOCK_VALUES // x.size(1))
-    for start in range(0, len(x), rows):
-        finite = torch.isfinite(x[start : start + rows])
+    features: Tensor = x.detach().to(torch.float32)
+    rows = max(1, _BLOCK_VALUES // features.size(1))
+    for start in range(0, len(features), rows):
+        finite = torch.isfinite(features[start : start + rows])
         if not finite.all():
             row, column = (int(place) for place in (~finite).nonzero()[0])
+            found = float(features[start + row, column])
             raise GraphkitError(
-                f"feature {column} of node {start + row} is {float(x[start + row, column])}; features must be finite, "
-                "so fill missing values in (with the column's mean, say) before you give them"
+                f"feature {column} of node {start + row} is {found}; features must be finite, so fill missing "
+                "values in (with the column's mean, say) before you give them"
             )
-    return x
+    return features
 
 
 def checked_edges(graph: Any, nodes: int) -> None:
@@ -67,6 +68,9 @@ def checked_edges(graph: Any, nodes: int) -> None:
             f"adj_t has shape {list(adj_t.shape)}, and there are features of {nodes:,} nodes; the two have to agree"
         )
     else:
+        starts = adj_t.crow_indices()
+        if int(starts[0]) != 0 or int(starts[-1]) != adj_t.col_indices().numel() or bool((starts.diff() < 0).any()):
+            raise GraphkitError("the rows of adj_t do not part its entries; make it with torch.sparse_csr_tensor")
         _in_range(adj_t.col_indices(), nodes)
 
 
@@ -87,19 +91,21 @@ def checked_labels(y: Any, nodes: int) -> Tensor:
     Raises:
         GraphkitError: their number or type is another, or a label is below -1.
     """
-    if not isinstance(y, Tensor) or y.is_complex() or y.squeeze(-1).dim() != 1:
+    if not isinstance(y, Tensor) or y.is_complex() or y.dim() not in (1, 2) or (y.dim() == 2 and y.size(1) != 1):
         raise GraphkitError(f"the labels y are {_shown(y)}; one class a node is needed, int64[nodes]")
-    y = y.squeeze(-1) if y.dim() > 1 else y
+    y = y.flatten()
     if len(y) != nodes:
         raise GraphkitError(f"there are labels y of {len(y):,} nodes, and features of {nodes:,}; give one label a node")
     if y.is_floating_point():
         y = y.nan_to_num(nan=-1.0)
         if not torch.equal(y, y.round()):
             raise GraphkitError("the labels y are not whole; classes are 0, 1, 2 …, and -1 or NaN where unknown")
-    y = y.long()
-    if len(y) and int(y.min()) < -1:
-        raise GraphkitError(f"a label y is {int(y.min())}; classes are 0, 1, 2 …, and -1 where the class is not known")
-    return y
+    labels: Tensor = y.long()
+    if len(labels) and int(labels.min()) < -1:
+        raise GraphkitError(
+            f"a label y is {int(labels.min())}; classes are 0, 1, 2 …, and -1 where the class is not known"
+        )
+    return labels
 
 
 def checked_mask(name: str, mask: Any, nodes: int) -> Tensor:
@@ -113,14 +119,15 @@ def checked_mask(name: str, mask: Any, nodes: int) -> Tensor:
             f"{name} is {_shown(mask)}, and there are features of {nodes:,} nodes; bool[nodes] or bool[nodes, splits] "
             "is needed"
         )
-    return mask.bool()
+    checked: Tensor = mask.bool()
+    return checked
 
 
 def _whole(value: Tensor) -> bool:
     return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool) or not value.numel()
 
 
-def _binary(mask: Tensor) -> bool:
+def _binary(mask: Any) -> bool:
     return mask.dtype == torch.bool or bool(((mask == 0) | (mask == 1)).all())
 
 

@@ -52,8 +52,19 @@ def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
         starts, ids = members.member_starts, members.members
     else:
         starts, ids = members
-    pooled: Tensor = embedding_bag(ids, x, starts, mode="mean", include_last_offset=True)
-    return pooled
+    # Rows are added up where they lie; only where they do not lie in one piece are they gathered first, a block each.
+    bounds = starts.numpy()
+    pooled = [
+        embedding_bag(
+            ids[bounds[some.start] : bounds[some.stop]],
+            x,
+            starts[some.start : some.stop + 1] - starts[some.start],
+            mode="mean",
+            include_last_offset=True,
+        )
+        for some in row_blocks(bounds)
+    ]
+    return pooled[0] if len(pooled) == 1 else torch.cat(pooled)
 
 
 def compressed_adjacency(adjacency: csr_matrix, partition: Partition, *, weighted: bool = True) -> csr_matrix:

@@ -1,9 +1,11 @@
-"""Attributed graphs that PyG's and OGB's own classes download, kept below ``$GRAPHKIT_DATA/node/fetched``."""
+"""Attributed graphs that PyG's and OGB's own classes download, kept below ``$GRAPHKIT_DATA/node/fetched``.
+
+Those classes read what they downloaded in ways of their own, pickles among them; they are given no other files.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,48 +16,7 @@ from torch_geometric.data import Data
 from graphkit.atomic import new_folder
 from graphkit.data.named import VARIABLE
 from graphkit.errors import GraphkitError
-
-
-@dataclass(frozen=True)
-class FetchedDataset:
-    """A graph that a class of another library downloads and reads."""
-
-    #: The module of the class, which is imported when the graph is asked for.
-    module: str
-    cls: str
-    #: Keywords beside ``root``.
-    keywords: dict[str, Any] = field(default_factory=dict)
-
-
-def _pyg(cls: str, **keywords: Any) -> FetchedDataset:
-    return FetchedDataset("torch_geometric.datasets", cls, keywords)
-
-
-def _ogb(name: str) -> FetchedDataset:
-    return FetchedDataset("ogb.nodeproppred", "PygNodePropPredDataset", {"name": name})
-
-
-#: By name.
-FETCHED: dict[str, FetchedDataset] = {
-    "pubmed": _pyg("Planetoid", name="PubMed"),
-    "computers": _pyg("Amazon", name="Computers"),
-    "photo": _pyg("Amazon", name="Photo"),
-    "coauthor_cs": _pyg("Coauthor", name="CS"),
-    "coauthor_physics": _pyg("Coauthor", name="Physics"),
-    "wikics": _pyg("WikiCS"),
-    "lastfm_asia": _pyg("LastFMAsia"),
-    "roman_empire": _pyg("HeterophilousGraphDataset", name="Roman-empire"),
-    "amazon_ratings": _pyg("HeterophilousGraphDataset", name="Amazon-ratings"),
-    "tolokers": _pyg("HeterophilousGraphDataset", name="Tolokers"),
-    "questions": _pyg("HeterophilousGraphDataset", name="Questions"),
-    "ogbn_arxiv": _ogb("ogbn-arxiv"),
-    "ogbn_products": _ogb("ogbn-products"),
-}
-
-
-def fetched_folder(name: str, root: Path) -> Path:
-    """Returns the folder that holds a fetched graph, or will."""
-    return root / "node" / "fetched" / name
+from graphkit.nodes.catalogue import FETCHED, FetchedDataset
 
 
 def fetch(name: str, root: Path | None) -> Data:
@@ -75,24 +36,27 @@ def fetch(name: str, root: Path | None) -> Data:
             "may be downloaded to"
         )
     dataset = FETCHED[name]
+    folder = dataset.folder(Path(given))
+    if not folder.exists():
+        with new_folder(folder) as part:
+            _made(dataset, part, folder)
+    return _with_splits(_made(dataset, folder, folder))
+
+
+def _made(dataset: FetchedDataset, root: Path, folder: Path) -> Any:
+    """Lets the library's class read its files in `root`, or download them there; they will lie in `folder`."""
+    library = dataset.library
     try:
-        make = getattr(import_module(dataset.module), dataset.cls)
-    except ImportError:
-        package = dataset.module.partition(".")[0]
-        raise GraphkitError(
-            f"the graph {name} is read by {package}, which is not installed; pip install {package}"
-        ) from None
-    folder = fetched_folder(name, Path(given))
-    try:
-        if not folder.exists():
-            with new_folder(folder) as part:
-                make(root=str(part), **dataset.keywords)
-        return _with_splits(make(root=str(folder), **dataset.keywords))
-    except GraphkitError:
+        return getattr(import_module(dataset.module), dataset.cls)(root=str(root), **dataset.keywords)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == library:
+            raise GraphkitError(
+                f"the graph {dataset.name} is read by {library}, which is not installed; pip install {library}"
+            ) from None
         raise
     except Exception as error:  # of another library, and of the network below it: there is no telling which
         raise GraphkitError(
-            f"the graph {name} is not in {folder}, or cannot be read or downloaded there by {dataset.cls} "
+            f"the graph {dataset.name} cannot be read from {folder}, or downloaded to it, by {dataset.cls} "
             f"({type(error).__name__}: {' '.join(str(error).split())}); connect to the network, or copy that folder "
             "from a machine that has it"
         ) from error

@@ -19,6 +19,7 @@ from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
 from graphkit.graph.store import checksum
 from graphkit.nodes.checks import checked_edges, checked_features, checked_labels, checked_mask
+from graphkit.nodes.propagation import sparse_csr
 
 #: The masks of a graph that come with it.
 MASKS = ("train_mask", "val_mask", "test_mask")
@@ -130,12 +131,10 @@ class NodeGraph(Data):  # type: ignore[misc]  # PyG has no type information
         Args:
             subset: bool[N], or int64[M] of nodes.
         """
-        kept = {"node_ids": self.node_ids, "class_names": self.class_names}
         bare = self.with_edge_index()
-        for key in kept:  # PyG would take a list of N names for an attribute of nodes
-            bare[key] = None
+        bare.node_ids = bare.class_names = None  # PyG would take a list of N names for an attribute of nodes
         part: NodeGraph = super(NodeGraph, bare).subgraph(subset)
-        part.class_names = kept["class_names"]
+        part.class_names = self.class_names
         if self.node_ids is not None:
             places = subset.nonzero().flatten() if subset.dtype == torch.bool else subset
             part.node_ids = Vocabulary(self.node_ids.labels.take(places.numpy()), kind="node", checked=True)
@@ -167,6 +166,11 @@ def adjacency(graph: Data) -> csr_matrix:
         starts, indices = graph.adj_t.crow_indices().numpy(), graph.adj_t.col_indices().numpy()
     given = _matrix(starts, indices, nodes)
     return given if _is_plain(given) else _plain(given)
+
+
+def sparse_rows(starts: Tensor, indices: Tensor) -> Tensor:
+    """Returns ``adj_t``: sparse CSR float32[N, N] of ones, which shares the starts of rows and the indices."""
+    return sparse_csr(starts, indices, torch.ones(len(indices)), len(starts) - 1)
 
 
 def undirected(edges: Tensor, nodes: int) -> Tensor:

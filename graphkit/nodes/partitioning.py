@@ -36,13 +36,12 @@ class Partition:
         if ids.dim() != 1 or ids.dtype != torch.int64 or len(ids) == 0:
             raise GraphkitError(
                 f"an assignment to clusters has the shape {list(ids.shape)} and the type {str(ids.dtype)[6:]}, and "
-                "int64[N] of at least one node is needed"
+                "whole numbers [N] of at least one node are needed"
             )
-        if (lowest := int(ids.min())) < 0:
-            node = int((ids < 0).nonzero()[0])
+        if len(negative := (ids < 0).nonzero()):
             raise GraphkitError(
-                f"the assignment to clusters has {int(ids[node])} for node {node}, and clusters count from 0; give "
-                f"every node a cluster (the lowest number is {lowest})"
+                f"the assignment to clusters has {int(ids[negative[0]])} for node {int(negative[0])}, and clusters "
+                "count from 0; give every node a cluster"
             )
         if int(ids.max()) >= len(ids) or bool((self.sizes == 0).any()):
             raise GraphkitError(
@@ -116,11 +115,15 @@ def partition(adjacency: csr_matrix, clusters: int, *, method: str = "metis", se
         clusters: P, from 2 to N.
         method: "metis"; "heavy_edge", a native coarsening for graphs where METIS is too slow; or "random", which looks
             at no edges.
-        seed: of METIS and of the random partition; the same seed gives the same partition.
+        seed: of METIS (some builds of which give the same for any seed) and of the random partition; the same seed
+            gives the same partition.
+
+    Returns:
+        The partition. Isolated nodes may be in any cluster.
 
     Raises:
         GraphkitError: clusters, method or seed are out of range; metis or heavy_edge, and the graph has no edges, or
-            its adjacency has a loop or is not symmetric.
+            its adjacency has a loop or is not symmetric; METIS leaves one cluster alone, as it may for few nodes.
     """
     nodes = adjacency.shape[0]
     if method not in METHODS:
@@ -131,8 +134,8 @@ def partition(adjacency: csr_matrix, clusters: int, *, method: str = "metis", se
         raise GraphkitError(
             f"clusters is {clusters}, and the graph has only {nodes} nodes; give a number from 2 to {nodes}"
         )
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise GraphkitError(f"the seed of the partition is {seed!r}, and a number from 0 to 2**31 - 1 is needed")
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise GraphkitError(f"the seed of the partition is {seed!r}, and a number from 0 to 2**63 - 1 is needed")
     if method != "random" and adjacency.nnz == 0:
         raise GraphkitError(
             f"the graph has no edges, which the method {method} of partition follows; take the method random"
@@ -143,25 +146,34 @@ def partition(adjacency: csr_matrix, clusters: int, *, method: str = "metis", se
         return Partition.singletons(nodes)
     match method:
         case "metis":
-            return Partition.of(_metis(adjacency, clusters, seed))
+            return _metis(adjacency, clusters, seed)
         case "heavy_edge":
-            return Partition.of(_heavy_edge(adjacency, clusters))
+            return _heavy_edge(adjacency, clusters)
         case _:
             order = np.random.default_rng(seed).permutation(nodes)
             return Partition.of(order % clusters)
 
 
-def _metis(adjacency: csr_matrix, clusters: int, seed: int) -> NDArray[Any]:
+def _metis(adjacency: csr_matrix, clusters: int, seed: int) -> Partition:
     import pymetis
 
-    graph = pymetis.CSRAdjacency(adjacency.indptr, adjacency.indices)
-    parts = pymetis.part_graph(clusters, graph, recursive=False, options=pymetis.Options(seed=seed)).vertex_part
-    return np.asarray(parts, dtype=np.int64)
+    # METIS keeps 32 bits of a seed where it is built with small integers.
+    options = pymetis.Options(seed=seed % 2**31)
+    graph = pymetis.CSRAdjacency(*_csr_arrays(adjacency))
+    found = Partition.of(pymetis.part_graph(clusters, graph, recursive=False, options=options).vertex_part)
+    if found.num_clusters < 2:
+        raise GraphkitError(
+            f"METIS left all {found.num_nodes} nodes in one cluster, and {clusters} were asked for; give fewer "
+            "clusters, or take the method heavy_edge"
+        )
+    return found
 
 
-def _heavy_edge(adjacency: csr_matrix, clusters: int) -> NDArray[np.int64]:
-    arrays = _csr_arrays(adjacency)
-    return _native.heavy_edge_clusters(*arrays, clusters=clusters, threads=torch.get_num_threads())
+def _heavy_edge(adjacency: csr_matrix, clusters: int) -> Partition:
+    threads = torch.get_num_threads()
+    return Partition(
+        torch.from_numpy(_native.heavy_edge_clusters(*_csr_arrays(adjacency), clusters=clusters, threads=threads))
+    )
 
 
 def require_undirected(adjacency: csr_matrix) -> None:
@@ -183,8 +195,9 @@ def require_undirected(adjacency: csr_matrix) -> None:
 
 
 def _csr_arrays(adjacency: csr_matrix) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns the starts and targets of a CSR matrix, which are int32 or int64 both."""
-    return adjacency.indptr.astype(adjacency.indices.dtype, copy=False), adjacency.indices
+    """Returns the starts and targets of a CSR matrix, both int32 or both int64; the targets as they are."""
+    targets = np.ascontiguousarray(adjacency.indices)
+    return adjacency.indptr.astype(targets.dtype, copy=False), targets
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,12 @@ from scipy.sparse import csr_matrix
 from torch_geometric.data import Data
 
 from graphkit.errors import GraphkitError
+from graphkit.nodes.catalogue import PLANETOID_PARTS
 from graphkit.nodes.graph import undirected
 from graphkit.nodes.unpickling import unpickled
 
-#: The parts of a graph: ``ind.NAME.PART``.
-PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
 #: Nodes after the training nodes that the public split validates with.
 _VALIDATION = 500
-
-
-def planetoid_files(prefix: str) -> tuple[str, ...]:
-    """Returns the names of the files of a graph, such as ``ind.cora.x``."""
-    return tuple(f"ind.{prefix}.{part}" for part in PARTS)
 
 
 def read_planetoid(folder: Path, prefix: str) -> Data:
@@ -40,7 +34,7 @@ def read_planetoid(folder: Path, prefix: str) -> Data:
     Raises:
         GraphkitError: a file is damaged, names what it should not, or does not fit the others.
     """
-    read = {part: unpickled(folder / f"ind.{prefix}.{part}") for part in PARTS[:-1]}
+    read = {part: unpickled(folder / f"ind.{prefix}.{part}") for part in PLANETOID_PARTS[:-1]}
     shown = folder / f"ind.{prefix}.*"
     test = _test_ids(folder / f"ind.{prefix}.test.index")
     features = {part: _dense(read[part], shown, part) for part in ("allx", "tx")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def random_splits(y: Tensor, *, number: int = 50, per_class: int = 20, seed: int
     labelled = (y >= 0).nonzero().flatten()
     if not len(labelled):
         raise GraphkitError("no node has a label; splits need labels, so give y (or import with --labels)")
-    classes = [(y == number).nonzero().flatten() for number in y[labelled].unique().tolist()]
+    classes = [(y == number).nonzero().flatten() for number in torch.unique(y[labelled]).tolist()]
     for nodes in classes:
         if len(nodes) <= per_class:
             raise GraphkitError(
@@ -103,6 +104,4 @@ def mask_splits(graph: NodeGraph) -> list[NodeSplit]:
 
 def _seed_of(seed: int, place: int) -> int:
     """Returns a seed for one split that no other (seed, place) shares but by chance."""
-    import numpy as np
-
     return int(np.random.SeedSequence([seed, place]).generate_state(1, np.uint64)[0] >> 1)

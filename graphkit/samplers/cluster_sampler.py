@@ -40,7 +40,7 @@ class ClusterOptions:
             )
         if self.views not in (1, 2):
             raise GraphkitError(f"views is {self.views!r}, and 1 or 2 is needed")
-        if not 0 <= self.drop_rate < 1:
+        if not isinstance(self.drop_rate, int | float) or not 0 <= self.drop_rate < 1:
             raise GraphkitError(f"drop_rate is {self.drop_rate!r}, and a share from 0 up to but not 1 is needed")
         if type(self.negatives) is not int or not 0 <= self.negatives < 2**31:
             raise GraphkitError(f"negatives is {self.negatives!r}, and a whole number from 0 to 2**31 - 1 is needed")

@@ -16,7 +16,13 @@ from graphkit.training.task import Task
 from graphkit.training.trainer import Interrupted, Schedule, Trainer
 
 if TYPE_CHECKING:
-    from graphkit.training.contrastive import ClusterSampling, ContrastiveTask
+    from graphkit.training.contrastive import ContrastiveTask
+    from graphkit.training.contrastive_plan import ClusterSampling
+
+_OF_NODES = {
+    "ClusterSampling": "graphkit.training.contrastive_plan",
+    "ContrastiveTask": "graphkit.training.contrastive",
+}
 
 __all__ = [
     "ClusterSampling",
@@ -39,10 +45,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("ClusterSampling", "ContrastiveTask"):
-        return getattr(import_module("graphkit.training.contrastive"), name)
+    if name in _OF_NODES:
+        return getattr(import_module(_OF_NODES[name]), name)
     raise AttributeError(f"module 'graphkit.training' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "ClusterSampling", "ContrastiveTask"])
+    return sorted([*globals(), *_OF_NODES])

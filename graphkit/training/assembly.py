@@ -39,9 +39,9 @@ class Trained:
     step: int
 
 
-#: What trains on a graph, by the name of its class; `graph` is to be filled in.
+#: What trains on a graph, by the name of its class; `graph` and the kind that is wanted are to be filled in.
 _TRAINED_BY = {
-    "KnowledgeGraph": "task=links and task=queries train on it",
+    "KnowledgeGraph": "task=links and task=queries train on it, so choose one of them, or a graph that is a {kind}",
     "NodeGraph": "graphkit train experiment=structcomp graph={graph} trains on it",
 }
 
@@ -55,7 +55,9 @@ def load_graph(config: Config) -> Any:
     kind, made = graph_kind(config), made_kind(named_target(config, "graph"))
     if made is not None and not issubclass(made, kind) and made.__name__ in _TRAINED_BY:
         part = config["graph"]
-        known = _TRAINED_BY[made.__name__].format(graph=part.get("name") or part.get("path") or "NAME")
+        known = _TRAINED_BY[made.__name__].format(
+            graph=part.get("name") or part.get("path") or "NAME", kind=kind.__name__
+        )
         raise GraphkitError(
             f"graph._target_ is {part['_target_']}, which makes a {made.__name__}, and the task "
             f"{config['task']['_target_']} is trained on a {kind.__name__}; {known}"

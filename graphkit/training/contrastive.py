@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,11 +20,13 @@ from graphkit.errors import GraphkitError
 from graphkit.losses import SCE, ContrastiveLoss
 from graphkit.models import Encoder
 from graphkit.nodes.graph import NodeGraph, adjacency
-from graphkit.nodes.partitioning import METHODS, Partition, partition, quality
+from graphkit.nodes.partitioning import Partition, partition, quality
 from graphkit.nodes.propagation import normalized
 from graphkit.samplers import ClusterBatch, ClusterOptions, ClusterSampler
 from graphkit.training.contrastive_forms import CompressedForm, Form, FullGraphForm, seed_of
 from graphkit.training.contrastive_plan import (
+    ClusterSampling,
+    FormName,
     check_groups,
     complete_trainer,
     goes_with,
@@ -32,6 +34,7 @@ from graphkit.training.contrastive_plan import (
     open_clusters,
     open_method,
     require_schedule,
+    require_settings,
 )
 from graphkit.training.node_probe import NodeProbe
 from graphkit.training.node_results import write_embeddings
@@ -40,23 +43,11 @@ from graphkit.training.targets import Config, bind, build
 if TYPE_CHECKING:
     from dgl import DGLGraph
     from scipy.sparse import csr_matrix
+else:
+    DGLGraph = Any  # the types of settings are read from the constructor, DGL or not
 
-FormName = Literal["compressed", "full_graph"]
 #: Makes the optimiser of some parameters.
 OptimizerFactory = Callable[[Iterable[Parameter]], Optimizer]
-
-
-@dataclass(frozen=True)
-class ClusterSampling:
-    """How batches of clusters are drawn."""
-
-    #: B, clusters a batch; None = all of them. Of the full graph, every batch is all nodes
-    batch_size: int | None = None
-    #: share of its members that DropMember leaves out of each cluster, for losses of two views
-    drop_rate: float = 0.5
-    #: native threads that make batches, and how many batches may wait
-    threads: int = 1
-    ahead: int = 4
 
 
 @dataclass(frozen=True)
@@ -140,7 +131,7 @@ class ContrastiveTask:
         if self.partition is not None:
             self.partition.require_nodes(self.num_nodes, "the graph")
             self.clusters = self.partition.num_clusters
-        self._check()
+        require_settings(self)
         self.partition_seconds = self.partition_cpu_seconds = 0.0
         self._form: Form | None = None
         self._drawn_from: ClusterSampler | None = None
@@ -382,45 +373,6 @@ class ContrastiveTask:
             model.load_state_dict(self._finished[encoder])
         with torch.no_grad():
             return model.embed(self.graph.x, hat)
-
-    # ---- settings
-
-    def _check(self) -> None:
-        """Raises GraphkitError where a setting is out of range, before anything is computed."""
-        nodes = self.num_nodes
-        if self.form not in get_args(FormName):
-            raise GraphkitError(f"trainer.form is {self.form!r}, and compressed or full_graph is needed")
-        for name, value in (("task.encoders", self.encoders), ("trainer.max_epochs", self.epochs)):
-            if value < 1:
-                raise GraphkitError(f"{name} is {value}, and at least 1 is needed")
-        for name, share in (("task.drop_edges", self.drop_edges), ("task.mask_features", self.mask_features)):
-            if not 0 <= share < 1:
-                raise GraphkitError(f"{name} is {share}, and a share from 0 up to but not 1 is needed")
-        if not 0 <= self.seed < 2**63 - self.encoders:
-            raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
-        if self.model.num_features != self.graph.num_features or self.loss.dim != self.model.dim:
-            raise GraphkitError(
-                f"the graph has {self.graph.num_features} features, the model takes {self.model.num_features} and "
-                f"gives {self.model.dim} columns, and the loss takes {self.loss.dim}; make one fit the other"
-            )
-        if self.form == "full_graph":
-            self._check_full_graph()
-        elif not 2 <= self.clusters <= nodes:
-            raise GraphkitError(
-                f"task.clusters is {self.clusters}, and the graph has {nodes} nodes; give a number from 2 to {nodes}"
-            )
-        if self.method not in (*METHODS, "given"):
-            raise GraphkitError(f"task.partition is {self.method!r}, and one of {', '.join(METHODS)} or null is needed")
-        ClusterOptions(batch_size=self.sampling.batch_size, drop_rate=self.sampling.drop_rate)
-
-    def _check_full_graph(self) -> None:
-        if self.sampling.batch_size is not None:
-            raise GraphkitError(
-                f"sampler.batch_size is {self.sampling.batch_size}, and a step over the full graph takes all nodes; "
-                "leave it null, or choose trainer=compressed"
-            )
-        if self.num_nodes < 2:
-            raise GraphkitError("the graph has 1 node, and a contrastive loss compares at least 2; give a larger graph")
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:

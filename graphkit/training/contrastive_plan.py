@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, get_type_hints
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args, get_type_hints
 
 from torch_geometric.data import Data
 
@@ -13,6 +13,7 @@ from graphkit.errors import GraphkitError
 from graphkit.losses import ContrastiveLoss
 from graphkit.models import Encoder
 from graphkit.nodes.graph import NodeGraph
+from graphkit.nodes.partitioning import METHODS
 from graphkit.samplers import ClusterOptions
 from graphkit.training.plan import CHECKPOINT_STEPS, ONE_THREAD_FLOP
 from graphkit.training.targets import Config, check_settings, find_target, shown
@@ -21,14 +22,38 @@ from graphkit.training.trainer import Schedule
 if TYPE_CHECKING:
     from dgl import DGLGraph
 
+    from graphkit.training.contrastive import ContrastiveTask
+
+FormName = Literal["compressed", "full_graph"]
+
 #: Nodes of a cluster where nothing is said: the compression that StructComp has on Cora.
 NODES_PER_CLUSTER = 9
-#: Edges up to which METIS partitions where nothing is said: some seconds; beyond, clusters are grown by heavy edges.
-METIS_EDGES = 2_000_000
+#: Edges up to which METIS partitions where nothing is said. It takes some 6 s of CPU for a million edges, and heavy
+#: edges a twentieth of that.
+METIS_EDGES = 500_000
 #: Entries of the loss curve of an encoder.
 LOG_ENTRIES = 50
 
 _OPEN_TRAINER_SETTINGS = ("max_steps", "validate_every", "checkpoint_every", "log_every", "threads")
+
+
+@dataclass(frozen=True)
+class ClusterSampling:
+    """How batches of clusters are drawn."""
+
+    #: B, clusters a batch; None = all of them. Of the full graph, every batch is all nodes
+    batch_size: int | None = None
+    #: share of its members that DropMember leaves out of each cluster, for losses of two views
+    drop_rate: float = 0.5
+    #: native threads that make batches, and how many batches may wait
+    threads: int = 1
+    ahead: int = 4
+
+    def __post_init__(self) -> None:
+        if self.threads < 1 or self.ahead < 1:
+            raise GraphkitError(
+                f"the sampler has threads={self.threads} and ahead={self.ahead}, and at least 1 of each is needed"
+            )
 
 
 def goes_with(config: Config) -> str:
@@ -76,8 +101,7 @@ def check_groups(config: Config) -> None:
             raise GraphkitError(
                 f"{group} is a choice for knowledge graphs (it has no {group}.{own}); {goes_with(config)}"
             )
-    hints = get_type_hints(ClusterOptions)
-    check_settings("sampler", config["sampler"], {key: hints[key] for key in ("batch_size", "drop_rate")} | _THREADS)
+    check_settings("sampler", config["sampler"], get_type_hints(ClusterSampling))
     schedule = get_type_hints(Schedule)
     schedule |= {key: schedule[key] | None for key in _OPEN_TRAINER_SETTINGS} | {"max_epochs": int, "form": str}
     check_settings("trainer", config["trainer"], schedule)
@@ -87,14 +111,53 @@ def check_groups(config: Config) -> None:
         raise GraphkitError(f"the engine {name} computes on a device, and this task on the CPU; {goes_with(config)}")
 
 
-_THREADS: dict[str, Any] = {"threads": int, "ahead": int}
+def require_settings(task: ContrastiveTask) -> None:
+    """Checks the settings of a task, before anything is computed.
+
+    Raises:
+        GraphkitError: one is out of range, or parts do not go together.
+    """
+    nodes = task.num_nodes
+    if task.form not in get_args(FormName):
+        raise GraphkitError(f"trainer.form is {task.form!r}, and compressed or full_graph is needed")
+    for name, value in (("task.encoders", task.encoders), ("trainer.max_epochs", task.epochs)):
+        if value < 1:
+            raise GraphkitError(f"{name} is {value}, and at least 1 is needed")
+    for name, share in (("task.drop_edges", task.drop_edges), ("task.mask_features", task.mask_features)):
+        if not 0 <= share < 1:
+            raise GraphkitError(f"{name} is {share}, and a share from 0 up to but not 1 is needed")
+    if not 0 <= task.seed < 2**63 - task.encoders:
+        raise GraphkitError(f"seed is {task.seed}, and a number from 0 to 2**63 - 1 is needed")
+    if task.model.num_features != task.graph.num_features or task.loss.dim != task.model.dim:
+        raise GraphkitError(
+            f"the graph has {task.graph.num_features} features, the model takes {task.model.num_features} and "
+            f"gives {task.model.dim} columns, and the loss takes {task.loss.dim}; make one fit the other"
+        )
+    if nodes < 2:
+        raise GraphkitError(
+            f"the graph has {nodes} node, and a contrastive loss compares at least 2; give a larger graph"
+        )
+    if task.form == "full_graph" and task.sampling.batch_size is not None:
+        raise GraphkitError(
+            f"sampler.batch_size is {task.sampling.batch_size}, and a step over the full graph takes all nodes; "
+            "leave it null, or choose trainer=compressed"
+        )
+    if task.form == "compressed" and not 2 <= task.clusters <= nodes:
+        raise GraphkitError(
+            f"task.clusters is {task.clusters}, and the graph has {nodes} nodes; give a number from 2 to {nodes}"
+        )
+    if task.method not in (*METHODS, "given"):
+        raise GraphkitError(f"task.partition is {task.method!r}, and one of {', '.join(METHODS)} or null is needed")
+    if task.form == "compressed" and task.method in ("metis", "heavy_edge") and num_entries(task.graph) == 0:
+        raise GraphkitError(
+            f"the graph has no edges, which task.partition={task.method} follows; take task.partition=random"
+        )
+    ClusterOptions(batch_size=task.sampling.batch_size, drop_rate=task.sampling.drop_rate)
 
 
-def num_edges(graph: NodeGraph) -> int:
-    """Returns how many undirected edges a graph has, counted as they are given: half of its directed ones."""
-    if graph.edge_index is not None:
-        return int(graph.edge_index.shape[1]) // 2
-    return len(graph.adj_t.values()) // 2
+def num_entries(graph: NodeGraph) -> int:
+    """Returns how many edges a graph is given by: both directions of an undirected one, repeated ones and loops."""
+    return int(graph.edge_index.shape[1] if graph.edge_index is not None else len(graph.adj_t.values()))
 
 
 def open_clusters(graph: NodeGraph) -> int:
@@ -105,10 +168,10 @@ def open_clusters(graph: NodeGraph) -> int:
 
 def open_method(graph: NodeGraph) -> str:
     """Returns how they are made where nothing is said."""
-    edges = num_edges(graph)
-    if edges == 0:
+    entries = num_entries(graph)
+    if entries == 0:
         return "random"
-    return "metis" if edges <= METIS_EDGES else "heavy_edge"
+    return "metis" if entries <= 2 * METIS_EDGES else "heavy_edge"
 
 
 def complete_trainer(

@@ -32,7 +32,17 @@ from graphkit.errors import GraphkitError
 from graphkit.training.task import TrainedGraph
 
 CONFIG = "config.yaml"
-_PACKAGES = ("graphkit", "torch", "numpy", "pyarrow", "safetensors", "hydra-core")
+_PACKAGES = (
+    "graphkit",
+    "torch",
+    "torch_geometric",
+    "numpy",
+    "scikit-learn",
+    "pymetis",
+    "pyarrow",
+    "safetensors",
+    "hydra-core",
+)
 
 
 class Run:

@@ -249,10 +249,10 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
         ),
         (
             ["model=complx"],
-            "there is no model 'complx'; nearest: complex; allowed: betae, complex, distmult, gqe, "
-            "query2box, rotate, transe",
+            "there is no model 'complx'; nearest: complex; allowed: betae, complex, distmult, gcn_encoder, gqe, "
+            "query2box, rotate, sgc_encoder, transe",
         ),
-        (["loss=hinge"], "there is no loss 'hinge'; allowed: logsigmoid, softmax"),
+        (["loss=hinge"], "there is no loss 'hinge'; allowed: cca_ssg, coles, grace, logsigmoid, sce, softmax"),
         (["experiment=demos"], "there is no experiment 'demos'; nearest: demo; allowed: demo, "),
         (["model=null"], "a group takes the name of a choice, e.g. model=complex; graphkit train --help lists them"),
         (["~model"], "model is null, and a part with a _target_ is needed; choose model=NAME"),
@@ -304,7 +304,7 @@ def test_settings_of_a_run(fails: Fails, here: Path, words: list[str], sentence:
 
 
 def test_unknown_graph_lists_what_there_is(fails: Fails, here: Path) -> None:
-    listed = r"named graphs: .*fb15k237, geography, .*; a folder is made by graphkit data import"
+    listed = r"named graphs: .*fb15k237, geography, .*; a folder is made by graphkit data import \(or import-nodes\)"
     for word, what in (
         ("graph=geografy", r"graph=geografy is neither a named graph nor a folder; nearest: geography; "),
         ("graph=nowhere", r"graph=nowhere is neither a named graph nor a folder; "),

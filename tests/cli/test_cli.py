@@ -452,7 +452,7 @@ def test_help_of_train_lists_groups_and_settings(cli: Cli) -> None:
     result = cli("train", "--help")
     assert result.code == 0
     assert (
-        "model: betae, complex, distmult, gqe, query2box, rotate, transe" in result.out
+        "model: betae, complex, distmult, gcn_encoder, gqe, query2box, rotate, sgc_encoder, transe" in result.out
         and "max_steps: null" in result.out
     )
     assert "== Configuration groups ==" not in result.out  # ours, not Hydra's

@@ -29,7 +29,15 @@ def test_help_takes_half_a_second_more_than_a_bare_interpreter() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["answer", "--help"], ["report", "--help"], ["data", "import", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["answer", "--help"],
+        ["report", "--help"],
+        ["data", "import", "--help"],
+        ["data", "import-nodes", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported_for_help(words: list[str]) -> None:
     program = (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from every_model import SETTINGS, class_of
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -243,11 +241,6 @@ def test_the_query_of_an_error_can_be_named() -> None:
 
 # ----------------------------------------------------------------------------------------------- ties under every model
 
-MODELS = {
-    path.stem: yaml.safe_load(path.read_text())
-    for path in (Path(__file__).parents[2] / "conf" / "model").glob("*.yaml")
-}
-
 
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
@@ -260,12 +253,11 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "streamed"])
 @pytest.mark.parametrize("queries", [1, 3, 200])
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_equal_entities_tie_in_whatever_chunks_they_are(name: str, queries: int, keep: bool) -> None:
     """Each row of the table stands there twice, and more rows that are alone make every width ragged."""
-    small = {key: value for key, value in {"dim": 200, "hidden": 64}.items() if key in MODELS[name]}
-    module, _, attribute = MODELS[name]["_target_"].rpartition(".")
-    model: Model = getattr(import_module(module), attribute)(4, **small)
+    small = {key: value for key, value in {"dim": 200, "hidden": 64}.items() if key in SETTINGS[name]}
+    model: Model = class_of(name)(4, **small)
     generator = torch.Generator().manual_seed(0)
     model.initialize(generator)
     fresh = model.initial_rows(500, generator) * 3

@@ -79,7 +79,7 @@ def test_the_yaml_lists_every_keyword_with_its_default(name: str) -> None:
     parameters = inspect.signature(target(SETTINGS[name])).parameters
     keywords = {key: part.default for key, part in parameters.items() if part.kind is part.KEYWORD_ONLY}
     assert {"_target_": SETTINGS[name]["_target_"], **keywords} == SETTINGS[name]
-    assert list(parameters)[0] == "num_features"
+    assert next(iter(parameters)) == "num_features"
 
 
 # ------------------------------------------------------------------------------------------------------------- forms

@@ -119,7 +119,8 @@ def test_a_knowledge_graph_is_refused_where_the_task_wants_another_kind(tmp_path
         load_graph(config)
     assert str(error.value) == (
         f"graph._target_ is graphkit.graph.KnowledgeGraph.open, which makes a KnowledgeGraph, and the task "
-        f"{__name__}.PointsTask is trained on a Points; task=links and task=queries train on it"
+        f"{__name__}.PointsTask is trained on a Points; task=links and task=queries train on it, so choose one of "
+        "them, or a graph that is a Points"
     )
 
 

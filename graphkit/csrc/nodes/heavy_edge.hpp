@@ -3,10 +3,13 @@
 // neighbours are. No coarse graph is built: what a cluster has to do with others is counted along its members' lists.
 //
 // A level. Every cluster proposes to merge with the neighbour to which it has the most edges for that one's size, among
-// those with which it stays within a cap; two that propose to each other are merged. Where that merges few (one star
-// has many leaves, and merges with one), those that would go to the same neighbour are merged with each other. Small
-// ones without a neighbour within the cap are merged as they come, smallest first. The cap is one and a half times the
-// mean size of the result, or twice, with which the smallest two can always be merged, where that is needed.
+// those with which it stays within a cap; proposals are taken up densest first where both are still free. Where that
+// merges few (a star has many leaves, and merges with one of them), those that would go to the same neighbour are
+// merged with each other. Small ones without a neighbour within the cap are merged as they come, smallest first. The
+// cap is one and a half times the mean size of the result, or twice, with which the smallest two can always be merged,
+// where that is needed.
+//
+// Refinement leaves no cluster with less than half of the mean size, unless it had less before.
 //
 // Nothing depends on the number of threads, which divide proposals alone.
 #pragma once

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphkit.models import Model
 
-CONF = Path(__file__).parents[2] / "conf" / "model"
+CONF = Path(__file__).parents[1] / "conf" / "model"
 
 
 def target(settings: dict[str, Any]) -> type[Any]:
