@@ -163,8 +163,8 @@ def main() -> int:
     made.add_argument(
         "--noise",
         type=float,
-        default=4.0,
-        help="of features; 1 makes two hops without training right on every node (default: 4)",
+        default=2.0,
+        help="of features; with 1, two hops without training are right on every node (default: 2)",
     )
     made.add_argument("--losses", default=",".join(METHODS), help="names, separated by commas (default: all)")
     made.add_argument("--clusters", type=int, help="of the graph (default: a 50th of its nodes)")
