@@ -175,10 +175,10 @@ def main() -> int:
     made.add_argument(
         "--full-graph-nodes",
         type=int,
-        default=10_000,
+        default=5_000,
         metavar="N",
         help="compare a loss over all pairs of nodes (GRACE) on a graph of so many, with as many edges a node "
-        "(default: 10,000)",
+        "(default: 5,000)",
     )
     made.add_argument("--scratch", type=Path, metavar="DIR", help="where the graph is written (default: as for others)")
     options = made.parse_args()
