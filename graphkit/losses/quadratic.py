@@ -55,7 +55,7 @@ def laplacian(graph: RandomGraph, *, dtype: torch.dtype) -> Tensor:
     columns[diagonal] = places[:-1]
     columns[others] = graph.columns
     values[diagonal] = graph.degrees.to(dtype)
-    return sparse_csr(starts, columns, values, size)
+    return sparse_csr(starts, columns, values, (size, size))
 
 
 def normalized_graph(graph: RandomGraph, *, dtype: torch.dtype) -> Tensor:
@@ -63,7 +63,7 @@ def normalized_graph(graph: RandomGraph, *, dtype: torch.dtype) -> Tensor:
     degrees = graph.degrees
     scale = degrees.clamp(min=1).to(dtype).rsqrt()
     values = scale.repeat_interleave(degrees) * scale[graph.columns]
-    return sparse_csr(graph.starts, graph.columns, values, len(degrees))
+    return sparse_csr(graph.starts, graph.columns, values, (len(degrees), len(degrees)))
 
 
 class _QuadraticForm(torch.autograd.Function):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.nodes.augmentation import drop_edges, mask_features
     from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
-    from graphkit.nodes.compression import compressed_adjacency, membership, pool
+    from graphkit.nodes.compression import compressed_adjacency, membership, pool, pool_neighborhoods
     from graphkit.nodes.graph import NodeGraph, adjacency, undirected
     from graphkit.nodes.importing import NodeImportReport, import_nodes
     from graphkit.nodes.named import load
@@ -48,6 +48,7 @@ _HOMES = {
     "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",
+    "pool_neighborhoods": "compression",
     "propagate": "propagation",
     "quality": "partitioning",
     "random_splits": "splits",
@@ -81,6 +82,7 @@ __all__ = [
     "partition",
     "planted_communities",
     "pool",
+    "pool_neighborhoods",
     "propagate",
     "quality",
     "random_splits",

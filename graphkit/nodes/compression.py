@@ -11,6 +11,7 @@ from torch.nn.functional import embedding_bag
 from graphkit.errors import GraphkitError
 from graphkit.nodes.blocks import row_blocks
 from graphkit.nodes.partitioning import Partition
+from graphkit.nodes.propagation import sparse_csr
 
 
 def membership(partition: Partition, *, orthonormal: bool = False) -> csr_matrix:
@@ -65,6 +66,48 @@ def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
         for some in row_blocks(bounds)
     ]
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled)
+
+
+def pool_neighborhoods(x: Tensor, adjacency: csr_matrix, partition: Partition) -> Tensor:
+    """Returns the mean of ÂX over the members of each cluster, QᵀÂX, without ÂX itself.
+
+    Pooled like that, a cluster is seen through its neighbourhood, as its members are once the encoder is used over the
+    graph; StructComp pools X.
+
+    Args:
+        x: float32[N, F].
+        adjacency: float32[N, N], symmetric, without loops; Â is `normalized` of it.
+        partition: of its N nodes into P clusters.
+
+    Returns:
+        float32[P, F].
+
+    Raises:
+        GraphkitError: x or the partition has another number of nodes than the graph.
+    """
+    partition.require_nodes(adjacency.shape[0], "the graph")
+    partition.require_nodes(len(x), "the feature matrix")
+    starts, members, sizes = partition.member_starts.numpy(), partition.members.numpy(), partition.sizes.numpy()
+    scale = (np.asarray(adjacency.sum(axis=1)).ravel() + 1).astype(np.float32) ** -0.5
+    degrees = np.diff(adjacency.indptr)[members]
+    ends = np.concatenate([[0], np.cumsum(degrees)])[starts]
+    pooled = x.new_empty(partition.num_clusters, x.shape[1])
+    for some in row_blocks(ends):
+        own = slice(starts[some.start], starts[some.stop])
+        rows = adjacency[members[own]]
+        values = rows.data * scale[rows.indices] * np.repeat(scale[members[own]], np.diff(rows.indptr))
+        shape = (some.stop - some.start, len(x))
+        sums = sparse_csr(ends[some.start : some.stop + 1] - ends[some.start], rows.indices, values, shape) @ x
+        sums += embedding_bag(
+            partition.members[own],
+            x,
+            partition.member_starts[some.start : some.stop + 1] - starts[some.start],
+            mode="sum",
+            per_sample_weights=torch.from_numpy(scale[members[own]] ** 2),
+            include_last_offset=True,
+        )
+        torch.div(sums, torch.from_numpy(sizes[some]).unsqueeze(1), out=pooled[some])
+    return pooled
 
 
 def compressed_adjacency(adjacency: csr_matrix, partition: Partition, *, weighted: bool = True) -> csr_matrix:

@@ -170,7 +170,7 @@ def adjacency(graph: Data) -> csr_matrix:
 
 def sparse_rows(starts: Tensor, indices: Tensor) -> Tensor:
     """Returns ``adj_t``: sparse CSR float32[N, N] of ones, which shares the starts of rows and the indices."""
-    return sparse_csr(starts, indices, torch.ones(len(indices)), len(starts) - 1)
+    return sparse_csr(starts, indices, torch.ones(len(indices)), (len(starts) - 1, len(starts) - 1))
 
 
 def undirected(edges: Tensor, nodes: int) -> Tensor:

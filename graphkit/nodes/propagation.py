@@ -39,11 +39,11 @@ def normalized(adjacency: csr_matrix, *, loops: bool = True) -> Tensor:
     values = np.repeat(scale, np.diff(matrix.indptr))
     values *= matrix.data
     values *= scale[matrix.indices]
-    return sparse_csr(matrix.indptr, matrix.indices, values, len(degrees))
+    return sparse_csr(matrix.indptr, matrix.indices, values, matrix.shape)
 
 
-def sparse_csr(starts: Any, columns: Any, values: Any, size: int) -> Tensor:
-    """Returns the sparse CSR tensor [size, size] of these parts; those of numpy are shared.
+def sparse_csr(starts: Any, columns: Any, values: Any, shape: tuple[int, int]) -> Tensor:
+    """Returns the sparse CSR tensor of these parts; those of numpy are shared.
 
     Columns need not be sorted within a row, nor be distinct: products add up what stands there twice.
     """
@@ -53,7 +53,7 @@ def sparse_csr(starts: Any, columns: Any, values: Any, size: int) -> Tensor:
         starts, columns, values = (torch.as_tensor(part) for part in (starts, columns, values))
         # torch says so once, of all that is CSR; only products of it are used here.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        return torch.sparse_csr_tensor(starts, columns, values, (size, size), check_invariants=False)
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
 
 
 def product(matrix: Tensor, x: Tensor) -> Tensor:

@@ -86,6 +86,7 @@ class ContrastiveTask:
         epochs: of each encoder; an epoch visits each cluster once.
         clusters: P; None = a ninth of the nodes. Not looked at with the full graph.
         partition: how clusters are made (see `graphkit.nodes.partitioning`), or clusters that are; None = by size.
+        pooled_hops: how often features are propagated before they are pooled; 0, as in the paper, pools X itself.
         weighted_edges: for losses that take edges, let those between two clusters count as often as there are.
         drop_edges: share of the edges that each view of the full graph loses, for losses of two views.
         mask_features: share of the columns of features that each view of the full graph loses, likewise.
@@ -112,6 +113,7 @@ class ContrastiveTask:
         epochs: int = 50,
         clusters: int | None = None,
         partition: str | Partition | None = None,
+        pooled_hops: int = 0,
         weighted_edges: bool = True,
         drop_edges: float = 0.2,
         mask_features: float = 0.2,
@@ -125,6 +127,7 @@ class ContrastiveTask:
         self.seed, self.form, self.encoders, self.epochs = seed, form, encoders, epochs
         self.clusters = open_clusters(self.graph) if clusters is None else clusters
         self.method = "given" if isinstance(partition, Partition) else partition or open_method(self.graph)
+        self.pooled_hops = pooled_hops
         self.weighted_edges, self.drop_edges, self.mask_features = weighted_edges, drop_edges, mask_features
         self.probe = NodeProbe(self.graph, splits=splits, labels_per_class=labels_per_class)
         self.partition = partition if isinstance(partition, Partition) else None
@@ -361,7 +364,12 @@ class ContrastiveTask:
             )
         assert self.partition is not None  # `batches` has made it
         return CompressedForm(
-            self.graph, self.partition, self.loss, weighted_edges=self.weighted_edges, structure=structure
+            self.graph,
+            self.partition,
+            self.loss,
+            pooled_hops=self.pooled_hops,
+            weighted_edges=self.weighted_edges,
+            structure=structure,
         )
 
     # ---- what came of them

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphkit.losses import ContrastiveLoss
 from graphkit.models import Encoder, SGCEncoder
 from graphkit.nodes.augmentation import drop_edges, mask_features
-from graphkit.nodes.compression import compressed_adjacency, pool
+from graphkit.nodes.compression import compressed_adjacency, pool, pool_neighborhoods
 from graphkit.nodes.graph import NodeGraph, adjacency
 from graphkit.nodes.partitioning import Partition
 from graphkit.nodes.propagation import hop_features, normalized
@@ -49,10 +49,14 @@ class CompressedForm(Form):
     The first view of a cluster is the mean of all members, the second that of those which DropMember keeps. Once the
     features are pooled, a loss of one view needs the graph no more.
 
+    The paper pools X. Pooled after a hop, clusters vary as the nodes do that the encoder will embed: where a node's own
+    features say little, that finds the better encoder. Losses of two views hold ÂX for it.
+
     Args:
         graph: the graph; of its features nothing is copied.
         partition: its clusters.
         loss: what the rows are for.
+        pooled_hops: how often features are propagated before they are pooled.
         weighted_edges: let edges between clusters count as often as there are; without it, once.
         structure: the graph's `adjacency`, if it is at hand.
     """
@@ -63,17 +67,24 @@ class CompressedForm(Form):
         partition: Partition,
         loss: ContrastiveLoss,
         *,
+        pooled_hops: int = 0,
         weighted_edges: bool = True,
         structure: csr_matrix | None = None,
     ) -> None:
         self.partition = partition
-        #: float32[P, F]
-        self.pooled = pool(graph.x, partition)
-        self._members_of = graph.x if loss.views == 2 else None
+        self._members_of: Tensor | None = None
         self._compressed: csr_matrix | None = None
         self._whole: Tensor | None = None
+        if (pooled_hops or loss.needs_edges) and structure is None:
+            structure = adjacency(graph)
+        x, last_hop = graph.x, pooled_hops > 0 and loss.views == 1
+        if pooled_hops - last_hop > 0:
+            *_, x = hop_features(normalized(structure), x, pooled_hops - last_hop)
+        #: float32[P, F]
+        self.pooled = pool_neighborhoods(x, structure, partition) if last_hop else pool(x, partition)
+        if loss.views == 2:
+            self._members_of = x
         if loss.needs_edges:
-            structure = adjacency(graph) if structure is None else structure
             self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges)
 
     def views(self, encoder: Encoder, batch: ClusterBatch, seed: int) -> list[Tensor]:  # noqa: D102  # as in the base

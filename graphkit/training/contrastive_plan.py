@@ -120,6 +120,8 @@ def require_settings(task: ContrastiveTask) -> None:
     nodes = task.num_nodes
     if task.form not in get_args(FormName):
         raise GraphkitError(f"trainer.form is {task.form!r}, and compressed or full_graph is needed")
+    if task.pooled_hops < 0:
+        raise GraphkitError(f"task.pooled_hops is {task.pooled_hops}, and 0 (features as they are) or more is needed")
     for name, value in (("task.encoders", task.encoders), ("trainer.max_epochs", task.epochs)):
         if value < 1:
             raise GraphkitError(f"{name} is {value}, and at least 1 is needed")

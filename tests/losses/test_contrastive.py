@@ -52,7 +52,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sparse(dense: Tensor) -> Tensor:
     found = csr_matrix(dense.numpy())
-    return sparse_csr(found.indptr, found.indices, found.data, len(dense))
+    return sparse_csr(found.indptr, found.indices, found.data, dense.shape)
 
 
 def views_of(loss: ContrastiveLoss, count: int, seed: int = 1) -> list[Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from undirected_graphs import cliques, undirected, undirected_graphs
 
 from graphkit import GraphkitError
-from graphkit.nodes import Partition, compressed_adjacency, membership, pool
+from graphkit.nodes import Partition, compressed_adjacency, membership, normalized, pool, pool_neighborhoods
 
 BLOCK = "graphkit.nodes.blocks.BLOCK_ENTRIES"
 
@@ -117,6 +117,18 @@ def test_blocks_change_no_bit(made: Partition, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BLOCK, block)
         assert torch.equal(pool(x, made), whole)
+
+
+@given(cut_graphs(), st.sampled_from([1, 5, 1 << 20]))
+def test_pooled_neighbourhoods_are_the_means_of_propagated_features(
+    drawn: tuple[csr_matrix, Partition], block: int
+) -> None:
+    adjacency, made = drawn
+    x = features(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BLOCK, block)
+        found = pool_neighborhoods(x, adjacency, made)
+    torch.testing.assert_close(found, pool(normalized(adjacency) @ x, made), rtol=1e-5, atol=1e-4)
 
 
 def test_features_in_columns_are_pooled_too() -> None:

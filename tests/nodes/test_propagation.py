@@ -76,7 +76,7 @@ def test_products_and_their_gradients_equal_dense_ones(nodes: int, width: int, s
 
 
 def test_a_product_adds_up_entries_that_stand_twice_and_in_any_order() -> None:
-    matrix = sparse_csr(np.array([0, 3, 4]), np.array([1, 0, 1]).repeat([1, 1, 2]), np.arange(1.0, 5.0), 2)
+    matrix = sparse_csr(np.array([0, 3, 4]), np.array([1, 0, 1]).repeat([1, 1, 2]), np.arange(1.0, 5.0), (2, 2))
     found = product(matrix, torch.eye(2, dtype=torch.float64))
     assert found.tolist() == [[2.0, 1.0 + 3.0], [0.0, 4.0]]
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -25,7 +26,7 @@ from graphkit.graph import Vocabulary
 from graphkit.losses import CCASSG, COLES, GRACE, SCE, ContrastiveLoss
 from graphkit.models import Encoder, GCNEncoder, SGCEncoder
 from graphkit.nodes import NodeGraph, Partition, adjacency, planted_communities, random_splits
-from graphkit.nodes.propagation import normalized
+from graphkit.nodes.propagation import hop_features, normalized
 from graphkit.training import ClusterSampling, ContrastiveTask, Interrupted, Run, Schedule, Trainer
 from graphkit.training import contrastive as module
 from graphkit.training.node_probe import SPLIT_SEED
@@ -82,6 +83,15 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 
 # ---- what is computed
+
+
+@pytest.mark.parametrize("loss", ["sce", "grace"])
+@pytest.mark.parametrize("hops", [1, 2])
+def test_features_may_be_propagated_before_they_are_pooled(graph: NodeGraph, loss: str, hops: int) -> None:
+    plain = made(graph, loss, pooled_hops=hops)
+    propagated = NodeGraph.of(graph)
+    *_, propagated.x = hop_features(normalized(adjacency(graph)), graph.x, hops)
+    np.testing.assert_allclose(trained(plain), trained(made(propagated, loss)), rtol=1e-4)
 
 
 def test_training_equals_a_loop_that_is_written_down(graph: NodeGraph) -> None:
@@ -613,6 +623,7 @@ def test_what_is_no_graph_of_nodes_is_refused() -> None:
         ),
         ({"form": "half"}, "trainer.form is 'half', and compressed or full_graph is needed"),
         ({"encoders": 0}, "task.encoders is 0, and at least 1 is needed"),
+        ({"pooled_hops": -1}, "task.pooled_hops is -1, and 0 (features as they are) or more is needed"),
         ({"epochs": 0}, "trainer.max_epochs is 0, and at least 1 is needed"),
         ({"splits": -1}, "task.splits is -1, and 0 (no probe) or more is needed"),
         (
