@@ -16,7 +16,7 @@ from pyarrow import csv, parquet
 from graphkit.data.sniffing import delimiter_character
 from graphkit.data.sources import QUOTING, READ_ERRORS, check_file, delimiter_name, is_gzip, open_text, records
 from graphkit.errors import GraphkitError
-from graphkit.nodes.archives import read_arrays
+from graphkit.nodes.archives import brief, read_arrays
 
 #: What files may be called, ``.gz`` after the last two aside.
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")
@@ -77,7 +77,7 @@ def read_array(path: Path, names: Sequence[str]) -> NDArray[Any]:
         return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise GraphkitError(
-            f"{path} cannot be read as an npy file: {_brief(error)}; write it with numpy.save"
+            f"{path} cannot be read as an npy file: {brief(error)}; write it with numpy.save"
         ) from error
 
 
@@ -113,7 +113,7 @@ def _read_parquet(path: Path) -> Columns:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise GraphkitError(f"{path} cannot be read as Parquet: {_brief(error)}; write it again") from error
+        raise GraphkitError(f"{path} cannot be read as Parquet: {brief(error)}; write it again") from error
     names = tuple(name.strip().lower() for name in table.column_names)
     if not table.num_rows:
         raise GraphkitError(f"{path} has no rows; nothing can be made of it")
@@ -145,7 +145,7 @@ def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]
     except (pa.ArrowException, *READ_ERRORS) as error:
         raise GraphkitError(
             f"{path} cannot be read with the delimiter {delimiter_name(delimiter)} and {width} columns: "
-            f"{_brief(error)}; mend the line"
+            f"{brief(error)}; mend the line"
         ) from error
     said = f"delimiter {delimiter_name(delimiter)}, {'a' if header else 'no'} header"
     return Columns(path, tuple(named) if header else None, tuple(_one(column) for column in table.columns), said)
@@ -157,7 +157,7 @@ def _first_rows(path: Path) -> tuple[list[list[str]], str]:
         try:
             lines = [line for line, _ in zip(file, range(_SAMPLE_LINES), strict=False) if line.strip()]
         except READ_ERRORS as error:
-            raise GraphkitError(f"{path} cannot be read: {_brief(error)}; fetch or write it again") from error
+            raise GraphkitError(f"{path} cannot be read: {brief(error)}; fetch or write it again") from error
     if not lines:
         raise GraphkitError(f"{path} is empty; nothing can be made of it")
     usual = delimiter_character("tab" if ".tsv" in path.suffixes else "comma")
@@ -219,7 +219,3 @@ def is_whole(kind: pa.DataType) -> bool:
 def _one(column: pa.ChunkedArray) -> pa.Array:
     joined = column.combine_chunks()
     return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
-
-
-def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
