@@ -129,7 +129,7 @@ def _require_modest(content: bytes) -> None:
     tuples = 0
     for instruction, argument, _ in pickletools.genops(content):
         tuples += instruction.name.startswith("TUPLE")
-        if "PUT" in instruction.name and int(argument) > len(content):
+        if "PUT" in instruction.name and int(argument or 0) > len(content):
             raise ValueError("its memo has more places than the file has bytes")
     if tuples > _TUPLES:
         raise ValueError(f"it has more than {_TUPLES:,} tuples")
@@ -169,10 +169,10 @@ class _Maker:
             case _Scalar(arguments=(_DType() as dtype, content)):
                 return _array(dtype, (), content, "C")[()]
             case _Matrix(state={"data": data, "indices": indices, "indptr": indptr, **rest}):
-                shape = rest.get("_shape", rest.get("shape"))
-                if not _extents(shape):
+                extents: Any = rest.get("_shape", rest.get("shape"))
+                if not _extents(extents):
                     raise ValueError("a matrix has no shape")
-                return sparse_matrix(self.made(data), self.made(indices), self.made(indptr), shape)
+                return sparse_matrix(self.made(data), self.made(indices), self.made(indptr), extents)
         raise ValueError(f"it holds a {type(value).__name__.strip('_').lower()} that is none, or lacks its parts")
 
 
@@ -187,7 +187,7 @@ def _dtype(record: _DType) -> np.dtype[Any]:
     order = order.decode("latin1") if type(order) is bytes else order
     if type(name) is not str or not _NUMBERS.fullmatch(name) or order not in ("<", ">", "=", "|"):
         raise ValueError(f"the type {name!r} is none of numbers")
-    return np.dtype(name.lstrip("<>|=")).newbyteorder(order if order != "|" else "=")
+    return np.dtype(("=" if order == "|" else order) + name.lstrip("<>|="))
 
 
 def _array(record: _DType, shape: Any, content: Any, order: Any) -> np.ndarray[Any, Any]:
