@@ -14,7 +14,7 @@ from graphkit.nodes.partitioning import Partition
 from graphkit.nodes.propagation import sparse_csr
 
 #: Members whose features are added up in float32.
-_PIECE = 4096
+_PIECE = 512
 
 
 def membership(partition: Partition, *, orthonormal: bool = False) -> csr_matrix:
