@@ -54,7 +54,10 @@ def _remove_leftovers(goal: Path) -> None:
     for part in (*goal.parent.glob(f".{goal.name}.part-*"), *replaced):
         number = part.name.rpartition("-")[2]
         if not number.isdecimal() or int(number) == os.getpid() or not Path(f"/proc/{number}").exists():
-            shutil.rmtree(part, ignore_errors=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -99,18 +102,33 @@ def new_folder(goal: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def write_text(goal: Path, text: str) -> None:
-    """Writes `text` (UTF-8) to `goal`, which holds either its old content or all of the new.
+@contextmanager
+def new_file(goal: Path) -> Iterator[Path]:
+    """Yields the name of a file to write; when the block ends well it becomes `goal`, else it vanishes.
+
+    Args:
+        goal: the file to make; one that is there is replaced.
 
     Raises:
         GraphkitError: the file cannot be written (disk full, permissions).
     """
     part = goal.with_name(f".{goal.name}.part-{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        _remove_leftovers(goal)
+        yield part
         _fsync(part)
         part.replace(goal)
     except OSError as error:
         raise write_error(goal, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(goal: Path, text: str) -> None:
+    """Writes `text` (UTF-8) to `goal`, which holds either its old content or all of the new.
+
+    Raises:
+        GraphkitError: the file cannot be written (disk full, permissions).
+    """
+    with new_file(goal) as part:
+        part.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graphkit import GraphkitError
-from graphkit.atomic import new_folder, write_text
+from graphkit.atomic import new_file, new_folder, write_text
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -139,3 +139,22 @@ def test_text_below_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> Non
         f"{tmp_path / 'none' / 'file'} was not written: No such file or directory; choose another folder or change its "
         "permissions"
     )
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    goal = tmp_path / "file"
+    goal.write_bytes(b"old")
+    (tmp_path / f".file.part-{2**30}").write_bytes(b"of a process that was killed")
+    with new_file(goal) as part:
+        part.write_bytes(b"new")
+        assert goal.read_bytes() == b"old"
+    assert tree(tmp_path) == {"file": "new"}
+
+
+def test_a_file_whose_block_fails_stays_as_it_was(tmp_path: Path) -> None:
+    goal = tmp_path / "file"
+    goal.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), new_file(goal) as part:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {"file": "old"}

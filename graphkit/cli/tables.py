@@ -102,10 +102,11 @@ def print_partition(partition: dict[str, Any], train: dict[str, Any]) -> None:
     if partition["method"] == "none":
         text = f"full graph: {partition['nodes']:,} nodes in every step"
     else:
+        cut = "" if partition["cut"] is None else f", {partition['cut']:.1%} of the edges cut"
         text = (
             f"partition: {partition['nodes']:,} nodes in {partition['clusters']:,} clusters of "
-            f"{partition['smallest']:,} to {partition['largest']:,} by {partition['method']}, "
-            f"{partition['cut']:.1%} of the edges cut, in {train['partition_seconds']:.2f} s"
+            f"{partition['smallest']:,} to {partition['largest']:,} by {partition['method']}{cut}, "
+            f"in {train['partition_seconds']:.2f} s"
         )
     Console().print(text, highlight=False, soft_wrap=True)
 

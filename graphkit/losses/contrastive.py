@@ -5,6 +5,7 @@ No loss holds more than a block of the matrix of all pairs. The number of rows B
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -41,6 +42,10 @@ class ContrastiveLoss(nn.Module, ABC):
     def initialize(self, generator: torch.Generator) -> None:
         """Draws fresh values for all parameters, where there are any."""
 
+    def flop(self, rows: int) -> float:
+        """Returns about how many operations it takes on a batch of so many rows, forward and backward."""
+        return 4.0 * rows * self.negatives * self.dim  # a sparse product with both directions of each draw
+
     @abstractmethod
     def forward(self, views: Sequence[Tensor], negatives: Tensor | None = None, edges: Tensor | None = None) -> Tensor:
         """The loss of a batch.
@@ -75,8 +80,8 @@ class SCE(ContrastiveLoss):
 
     def __init__(self, *, dim: int, alpha: float = 20000.0, negatives: int = 5) -> None:
         super().__init__(dim=dim)
-        if not alpha > 0:
-            raise GraphkitError(f"loss.alpha is {alpha}, and a number above 0 is needed")
+        if not 0 < alpha < math.inf:
+            raise GraphkitError(f"loss.alpha is {alpha}, and a finite number above 0 is needed")
         self.alpha = alpha
         self.negatives = _at_least_one(negatives)
 
@@ -120,8 +125,10 @@ class COLES(ContrastiveLoss):
 
     def __init__(self, *, dim: int, negative_weight: float = 0.8, negatives: int = 5) -> None:
         super().__init__(dim=dim)
-        if not negative_weight >= 0:
-            raise GraphkitError(f"loss.negative_weight is {negative_weight}, and 0 or more is needed")
+        if not 0 <= negative_weight < math.inf:
+            raise GraphkitError(
+                f"loss.negative_weight is {negative_weight}, and a finite number of at least 0 is needed"
+            )
         self.negative_weight = negative_weight
         self.negatives = _at_least_one(negatives)
 
@@ -144,16 +151,20 @@ class CCASSG(ContrastiveLoss):
         decorrelation: α, 0 or more.
 
     Raises:
-        GraphkitError: α is negative.
+        GraphkitError: α is out of range.
     """
 
     views: ClassVar[int] = 2
 
     def __init__(self, *, dim: int, decorrelation: float = 5e-4) -> None:
         super().__init__(dim=dim)
-        if not decorrelation >= 0:
-            raise GraphkitError(f"loss.decorrelation is {decorrelation}, and 0 or more is needed")
+        if not 0 <= decorrelation < math.inf:
+            raise GraphkitError(f"loss.decorrelation is {decorrelation}, and a finite number of at least 0 is needed")
         self.decorrelation = decorrelation
+
+    def flop(self, rows: int) -> float:
+        """Products of columns of two views, one forward and one backward; see `ContrastiveLoss.flop`."""
+        return 8.0 * rows * self.dim**2
 
     def forward(self, views: Sequence[Tensor], negatives: Tensor | None = None, edges: Tensor | None = None) -> Tensor:
         """The loss of a batch; see `ContrastiveLoss.forward`.
@@ -199,15 +210,15 @@ class GRACE(ContrastiveLoss):
         temperature: τ, 0.05 or more: below, exp(-2 / τ) leaves the range of float32.
 
     Raises:
-        GraphkitError: the temperature is too low.
+        GraphkitError: the temperature is out of range.
     """
 
     views: ClassVar[int] = 2
 
     def __init__(self, *, dim: int, temperature: float = 0.5) -> None:
         super().__init__(dim=dim)
-        if not temperature >= 0.05:
-            raise GraphkitError(f"loss.temperature is {temperature}, and 0.05 or more is needed")
+        if not 0.05 <= temperature < math.inf:
+            raise GraphkitError(f"loss.temperature is {temperature}, and a finite number of at least 0.05 is needed")
         self.temperature = temperature
         first, second = (nn.Linear(dim, dim, device="meta").to_empty(device="cpu") for _ in range(2))
         self.head = nn.Sequential(first, nn.ELU(), second)
@@ -217,6 +228,12 @@ class GRACE(ContrastiveLoss):
         bound = self.dim**-0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    def flop(self, rows: int) -> float:
+        """Two layers of the head, and all pairs; see `ContrastiveLoss.flop`."""
+        both = 2 * rows
+        # Half of the symmetric products is computed: once forward, and once more and into two gradients backward.
+        return 12.0 * both * self.dim**2 + 4.0 * both**2 * self.dim
 
     def forward(self, views: Sequence[Tensor], negatives: Tensor | None = None, edges: Tensor | None = None) -> Tensor:
         """The loss of a batch; see `ContrastiveLoss.forward`.

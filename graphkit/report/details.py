@@ -60,7 +60,7 @@ def _partition(run: NodeRun) -> str:
     found = run.metrics["partition"]
     parts = (
         f"{found['method']}, {run.clusters:,} clusters ({run.ratio:.3g} of the nodes)",
-        f"{found['cut']:.1%} of edges cut",
+        *([] if found["cut"] is None else [f"{found['cut']:.1%} of edges cut"]),
         f"the largest {found['balance']:.2f} times the mean",
         f"{run.partition_seconds:.2f} s",
     )

@@ -35,13 +35,15 @@ class ClusterOptions:
     def __post_init__(self) -> None:
         if self.batch_size is not None and (type(self.batch_size) is not int or self.batch_size < 2):
             raise GraphkitError(
-                f"batch_size is {self.batch_size!r}, and a whole number of at least 2 is needed, or null for all "
-                "clusters"
+                f"sampler.batch_size is {self.batch_size!r}, and a whole number of at least 2 is needed, or null for "
+                "all clusters"
             )
         if self.views not in (1, 2):
             raise GraphkitError(f"views is {self.views!r}, and 1 or 2 is needed")
         if not isinstance(self.drop_rate, int | float) or not 0 <= self.drop_rate < 1:
-            raise GraphkitError(f"drop_rate is {self.drop_rate!r}, and a share from 0 up to but not 1 is needed")
+            raise GraphkitError(
+                f"sampler.drop_rate is {self.drop_rate!r}, and a share from 0 up to but not 1 is needed"
+            )
         if type(self.negatives) is not int or not 0 <= self.negatives < 2**31:
             raise GraphkitError(f"negatives is {self.negatives!r}, and a whole number from 0 to 2**31 - 1 is needed")
         if self.negatives_once and self.batch_size is not None:
@@ -115,10 +117,7 @@ class ClusterSampler:
     @property
     def batches_per_epoch(self) -> int:
         """Batches that visit every cluster once."""
-        if self.options.batch_size is None:
-            return 1
-        # A cluster that is left over alone makes no batch.
-        return max(1, math.ceil((self.partition.num_clusters - 1) / self.options.batch_size))
+        return batches_per_epoch(self.partition.num_clusters, self.options.batch_size)
 
     def __iter__(self) -> ClusterSampler:
         return self
@@ -158,6 +157,12 @@ class ClusterSampler:
             ahead=self.ahead,
             first=self.position,
         )
+
+
+def batches_per_epoch(clusters: int, batch_size: int | None) -> int:
+    """Returns how many batches visit each of so many clusters once; None = all of them make one batch."""
+    # A cluster that is left over alone makes no batch.
+    return 1 if batch_size is None else max(1, math.ceil((clusters - 1) / batch_size))
 
 
 def kept_members(sizes: Tensor, drop_rate: float) -> Tensor:

@@ -103,13 +103,14 @@ def load_trained(run: Run, *, graph: KnowledgeGraph | None = None, config: Confi
             questions.
     """
     config = run_config(run) if config is None else config
-    kind = graph_kind(config)
-    if kind is not KnowledgeGraph:
+    # What the graph is tells: the task may be a class of the user's, which answering needs nothing of.
+    kind = made_kind(named_target(config, "graph")) if graph is None else type(graph)
+    if kind is not None and not issubclass(kind, KnowledgeGraph):
         raise GraphkitError(
             f"the run {run.folder} is one of the task {config['task']['_target_']} on a {kind.__name__}, and answers "
             f"and ranks come from runs on a KnowledgeGraph; graphkit report {run.folder} shows what it measured"
         )
-    graph = load_graph(config) if graph is None else graph
+    graph = build(config, "graph", KnowledgeGraph) if graph is None else graph
     run.require_graph(graph)
     step = run.best_step()
     weights = run.load_checkpoint(step, only=("weights",))["weights"]

@@ -23,6 +23,7 @@ from graphkit.nodes.graph import NodeGraph, adjacency
 from graphkit.nodes.partitioning import Partition, partition, quality
 from graphkit.nodes.propagation import normalized
 from graphkit.samplers import ClusterBatch, ClusterOptions, ClusterSampler
+from graphkit.samplers.cluster_sampler import batches_per_epoch
 from graphkit.training.contrastive_forms import CompressedForm, Form, FullGraphForm, seed_of
 from graphkit.training.contrastive_plan import (
     ClusterSampling,
@@ -37,8 +38,9 @@ from graphkit.training.contrastive_plan import (
     require_settings,
 )
 from graphkit.training.node_probe import NodeProbe
-from graphkit.training.node_results import write_embeddings
+from graphkit.training.node_results import require_finite, write_embeddings
 from graphkit.training.targets import Config, bind, build
+from graphkit.training.torch_optimizers import check_optimizer, take_step
 
 if TYPE_CHECKING:
     from dgl import DGLGraph
@@ -57,6 +59,8 @@ class EncoderBatch:
     #: place of the encoder among those of the run
     encoder: int
     clusters: ClusterBatch
+    #: of the encoder
+    seed: int
 
     @property
     def number(self) -> int:
@@ -83,8 +87,9 @@ class ContrastiveTask:
         seed: of the partition, of the encoders and of their batches.
         form: "compressed" or "full_graph".
         encoders: how many.
-        epochs: of each encoder; an epoch visits each cluster once.
-        clusters: P; None = a ninth of the nodes. Not looked at with the full graph.
+        epochs: of each encoder; an epoch is as many batches as visit each of `clusters` once, all of them if METIS
+            gives fewer.
+        clusters: P that are asked for; None = a ninth of the nodes. Not looked at with the full graph.
         partition: how clusters are made (see `graphkit.nodes.partitioning`), or clusters that are; None = by size.
         pooled_hops: how often features are propagated before they are pooled; 0, as in the paper, pools X itself.
         weighted_edges: for losses that take edges, let those between two clusters count as often as there are.
@@ -137,6 +142,8 @@ class ContrastiveTask:
         require_settings(self)
         self.partition_seconds = self.partition_cpu_seconds = 0.0
         self._form: Form | None = None
+        #: Â, from what is measured to what is written
+        self._hat: Tensor | None = None
         self._drawn_from: ClusterSampler | None = None
         self._trained = 0
         #: weights of the encoders before the one that is trained
@@ -151,8 +158,8 @@ class ContrastiveTask:
         sampling, trainer, seed = config["sampler"], config["trainer"], config["seed"]
         model = build(config, "model", Encoder, num_features=graph.num_features, advice=advice)  # type: ignore[type-abstract]
         loss = build(config, "loss", ContrastiveLoss, dim=model.dim, advice=advice)  # type: ignore[type-abstract]
+        check_optimizer(config, advice=advice)
         optimizer = bind(config, "optimizer", Optimizer, given=["params"], advice=advice)
-        trainer = {**trainer, "max_epochs": 50 if trainer["max_epochs"] is None else trainer["max_epochs"]}
         parts: dict[str, Any] = {"model": model, "loss": loss, "optimizer": optimizer, "seed": seed}
         parts |= {"sampler": ClusterSampling(**sampling), "form": trainer["form"], "epochs": trainer["max_epochs"]}
         task = build(config, "task", cls, graph=graph, **parts)
@@ -177,11 +184,9 @@ class ContrastiveTask:
     @property
     def steps_per_encoder(self) -> int:
         """Steps of the epochs of one encoder."""
-        size = self.sampling.batch_size
-        if self.form == "full_graph" or size is None:
-            return self.epochs
-        # As `ClusterSampler` has it: a cluster that is left over joins the batch before.
-        return self.epochs * max(1, math.ceil((self.clusters - 1) / size))
+        size = None if self.form == "full_graph" else self.sampling.batch_size
+        # Of the clusters that are asked for: the budget is known before the graph is cut.
+        return self.epochs * batches_per_epoch(self.clusters, size)
 
     @property
     def steps(self) -> int:
@@ -211,13 +216,12 @@ class ContrastiveTask:
             self._finished.append(_copied(self.model.state_dict()))
             self._begin(batch.encoder)
         self.optimizer.zero_grad(set_to_none=True)
-        draws = seed_of(self.seed + batch.encoder, batch.number)
-        views = self._form.views(self.model, batch.clusters, draws)
+        views = self._form.views(self.model, batch.clusters, seed_of(batch.seed, batch.number))
         loss = self.loss(views, batch.clusters.negatives, self._form.edges(batch.clusters))
         value = float(loss.detach())
         if math.isfinite(value):  # else nothing is updated, and the trainer stops
             torch.autograd.backward(loss)
-            self.optimizer.step()
+            take_step(self.optimizer)
         self._trained += 1
         return {"loss": value, "samples": batch.clusters.size, "encoder": batch.encoder}
 
@@ -226,22 +230,25 @@ class ContrastiveTask:
         return {}
 
     def measure(self) -> dict[str, Any]:
-        """Probes every encoder that was trained, and the features themselves after 0 to 3 hops; measures the partition.
+        """Probes every finished encoder, and the features themselves after 0 to 3 hops; measures the partition.
 
-        The accuracy's deviation is that over all encoders and splits together. Without labels nothing is probed.
+        Where none has had all its epochs, the first is probed as it is. The accuracy's deviation is that over all
+        probed encoders and splits together. Without labels nothing is probed.
         """
         structure = adjacency(self.graph)
         measured: dict[str, Any] = {}
         if self.probe.possible:
-            hat = normalized(structure)
-            every = (self._embed(hat, place) for place in range(self.encoder + 1))
-            measured["probe"] = self.probe.measure(hat, every)
+            self._hat = normalized(structure)
+            finished = max(1, self._trained // self.steps_per_encoder)
+            every = (self._embed(self._hat, place) for place in range(finished))
+            measured["probe"] = self.probe.measure(self._hat, every)
         clusters = self.partition or Partition.singletons(self.num_nodes)
         measured["partition"] = {
             "method": self.method if self.form == "compressed" else "none",
             "nodes": self.num_nodes,
             "clusters": clusters.num_clusters,
             **asdict(quality(structure, clusters)),
+            **({} if structure.nnz else {"cut": None}),  # JSON has no NaN
         }
         measured["train"] = {
             "partition_seconds": self.partition_seconds,
@@ -254,14 +261,19 @@ class ContrastiveTask:
 
         Returns:
             float32[N, D].
+
+        Raises:
+            GraphkitError: a value is not finite.
         """
         return self._embed(normalized(adjacency(self.graph)), encoder)
 
     def write_results(self, folder: Path, metrics: dict[str, Any]) -> None:
         """Writes the embeddings of the first encoder, under the user's ids and with classes; see `write_embeddings`."""
-        graph = self.graph
+        graph, hat = self.graph, self._hat
+        self._hat = None
+        embeddings = self.embeddings() if hat is None else self._embed(hat, 0)
         path = folder / "embeddings.parquet"
-        write_embeddings(path, self.embeddings(), graph.node_ids, y=graph.y, class_names=graph.class_names)
+        write_embeddings(path, embeddings, graph.node_ids, y=graph.y, class_names=graph.class_names)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns weights of all encoders so far, state of the optimiser, the partition, and the position."""
@@ -342,7 +354,7 @@ class ContrastiveTask:
             encoder, first = divmod(position, self.steps_per_encoder)
             sampler = ClusterSampler(
                 self._form.partition,
-                replace(options, seed=(self.seed + encoder) % 2**63),
+                replace(options, seed=self.seed + encoder),
                 threads=self.sampling.threads,
                 ahead=self.sampling.ahead,
             )
@@ -350,7 +362,7 @@ class ContrastiveTask:
             self.close()
             self._drawn_from = sampler
             for _ in range(first, self.steps_per_encoder):
-                yield EncoderBatch(encoder, next(sampler))
+                yield EncoderBatch(encoder, next(sampler), self.seed + encoder)
                 position += 1
         raise GraphkitError(
             f"all {self.encoders} encoders have had their {self.epochs} epochs after {self.steps} steps, and the "
@@ -380,7 +392,9 @@ class ContrastiveTask:
             model = copy.deepcopy(self.model)
             model.load_state_dict(self._finished[encoder])
         with torch.no_grad():
-            return model.embed(self.graph.x, hat)
+            embeddings = model.embed(self.graph.x, hat)
+        require_finite(embeddings, f"encoder {encoder} (seed {self.seed + encoder})")
+        return embeddings
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:

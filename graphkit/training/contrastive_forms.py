@@ -126,7 +126,6 @@ class FullGraphForm(Form):
         loss: what the rows are for.
         drop_rate: the share of edges that a view loses.
         mask_rate: the share of columns that a view loses.
-        structure: the graph's `adjacency`, if it is at hand.
     """
 
     def __init__(
@@ -137,11 +136,10 @@ class FullGraphForm(Form):
         *,
         drop_rate: float,
         mask_rate: float,
-        structure: csr_matrix | None = None,
     ) -> None:
         self.partition = Partition.singletons(len(graph.x))
         self._x, self._drop_rate, self._mask_rate = graph.x, drop_rate, mask_rate
-        structure = adjacency(graph) if structure is None else structure
+        structure = adjacency(graph)
         self._edges = normalized(structure, loops=False) if loss.needs_edges else None
         self._dropper: EdgeDropper | None = None
         self._normalized: Tensor | None = None

@@ -128,8 +128,9 @@ def require_settings(task: ContrastiveTask) -> None:
     for name, share in (("task.drop_edges", task.drop_edges), ("task.mask_features", task.mask_features)):
         if not 0 <= share < 1:
             raise GraphkitError(f"{name} is {share}, and a share from 0 up to but not 1 is needed")
-    if not 0 <= task.seed < 2**63 - task.encoders:
-        raise GraphkitError(f"seed is {task.seed}, and a number from 0 to 2**63 - 1 is needed")
+    if not 0 <= task.seed <= 2**63 - task.encoders:
+        why = "" if task.encoders == 1 else f", since the {task.encoders} encoders count on from it"
+        raise GraphkitError(f"seed is {task.seed}, and a number from 0 to 2**63 - {task.encoders} is needed{why}")
     if task.model.num_features != task.graph.num_features or task.loss.dim != task.model.dim:
         raise GraphkitError(
             f"the graph has {task.graph.num_features} features, the model takes {task.model.num_features} and "
@@ -187,7 +188,7 @@ def complete_trainer(
         steps_per_encoder: of one.
         rows: B of a batch.
         model: its width says what a step costs.
-        loss: its views likewise.
+        loss: its views and its own work likewise.
 
     Raises:
         GraphkitError: more steps than all encoders take.
@@ -195,11 +196,11 @@ def complete_trainer(
     given = trainer["max_steps"]
     if given is not None and given > steps:
         raise GraphkitError(
-            f"trainer.max_steps is {given}, and all encoders together take {steps} steps; leave it null, and raise "
-            "trainer.max_epochs or task.encoders for more"
+            f"trainer.max_steps is {given}, and all encoders together take {steps} steps; give at most that, or "
+            "raise trainer.max_epochs"
         )
     # Six operations a real: a product forward, and two backward.
-    flop = 6.0 * rows * model.num_features * model.dim * loss.views
+    flop = 6.0 * rows * model.num_features * model.dim * loss.views + loss.flop(rows)
     decided = {
         "max_steps": steps,
         "validate_every": 0,

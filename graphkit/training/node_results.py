@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
-from graphkit.atomic import write_error
+from graphkit.atomic import new_file
+from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
 
 #: Reals that are written together.
@@ -46,21 +47,22 @@ def write_embeddings(
     labels = None if y is None else _labels(y, class_names)
     fields = {"id": names.type, "embedding": pa.list_(pa.float32(), width)}
     schema = pa.schema(fields if labels is None else {**fields, "label": labels.type})
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
     step = max(1, _REALS_AT_ONCE // width)
-    try:
-        with pq.ParquetWriter(part, schema) as writer:
-            for first in range(0, rows, step):
-                values = embeddings[first : first + step].contiguous().numpy().reshape(-1)
-                lists = pa.FixedSizeListArray.from_arrays(pa.array(values), width)
-                columns = [names.slice(first, step), lists]
-                columns += [] if labels is None else [labels.slice(first, step)]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-        part.replace(path)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path) as part, pq.ParquetWriter(part, schema) as writer:
+        for first in range(0, rows, step):
+            values = embeddings[first : first + step].contiguous().numpy().reshape(-1)
+            lists = pa.FixedSizeListArray.from_arrays(pa.array(values), width)
+            columns = [names.slice(first, step), lists]
+            columns += [] if labels is None else [labels.slice(first, step)]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def require_finite(embeddings: Tensor, whose: str) -> None:
+    """Raises GraphkitError where a value is NaN or infinite."""
+    if not all(math.isfinite(float(bound)) for bound in embeddings.aminmax()):  # both are NaN if a value is
+        raise GraphkitError(
+            f"the embeddings of {whose} have values that are not finite; train again with a lower optimizer.lr"
+        )
 
 
 def _labels(y: Tensor, class_names: Sequence[str] | None) -> pa.Array:

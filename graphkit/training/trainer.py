@@ -77,6 +77,9 @@ class Progress:
     best: float = -math.inf
     best_step: int | None = None
     validations_since_best: int = 0
+    #: over all sessions of a run
+    peak_anon_mib: float = 0.0
+    peak_file_mib: float = 0.0
 
 
 class Trainer:
@@ -93,8 +96,7 @@ class Trainer:
         self.run = run
         self.schedule = schedule
         self.progress = Progress()
-        self.peak_anon_mib = 0.0
-        self.peak_file_mib = 0.0
+        self._memory = MemoryWatch()
         self._signal: int | None = None
 
     def resume(self) -> None:
@@ -131,7 +133,7 @@ class Trainer:
         """
         schedule, progress = self.schedule, self.progress
         with (
-            MemoryWatch() as memory,
+            MemoryWatch() as self._memory,
             self._signals(),
             _threads(schedule.threads),
             self._profiled(),
@@ -151,15 +153,15 @@ class Trainer:
                     f"in {schedule.patience} validations (best: step {progress.best_step}); trainer.patience=0 "
                     "goes on"
                 )
-        self.peak_anon_mib, self.peak_file_mib = memory.peak_anon_mib, memory.peak_file_mib
+        self._note_memory()
         return progress
 
     def finish(self) -> dict[str, Any]:
-        """Measures the best weights, writes metrics.json and lets the task write its results.
+        """Measures the best weights, lets the task write its results, and then writes metrics.json: the run is done.
 
         Returns:
             What the task measured, and ``train``: steps, times of the steps in seconds (validation is not in them),
-            throughput, and the peak memory of `fit`, beside what the task says of its training.
+            throughput, and the peak memory of all sessions, beside what the task says of its training.
         """
         progress = self.progress
         best = self.run.best_step()
@@ -172,14 +174,14 @@ class Trainer:
             "seconds": progress.seconds,
             "cpu_seconds": progress.cpu_seconds,
             "samples_per_second": progress.samples / max(progress.seconds, 1e-9),
-            "peak_anon_mib": self.peak_anon_mib,
-            "peak_file_mib": self.peak_file_mib,
+            "peak_anon_mib": progress.peak_anon_mib,
+            "peak_file_mib": progress.peak_file_mib,
         }
         measured = self.task.measure()
         metrics = {**measured, "train": train | measured.get("train", {})}
-        self.run.write_metrics(metrics)
         if isinstance(self.task, WritesResults):
             self.task.write_results(self.run.folder, metrics)
+        self.run.write_metrics(metrics)
         return metrics
 
     def _advance(self, batches: Iterator[Any], shown: TrainingProgress) -> None:
@@ -189,9 +191,10 @@ class Trainer:
         batch = next(batches)
         logged = self.task.step(batch)
         if not math.isfinite(logged["loss"]):
+            number, seed = getattr(batch, "number", progress.step), getattr(batch, "seed", self.run.config.get("seed"))
             raise GraphkitError(
-                f"the loss of step {progress.step + 1} (batch {getattr(batch, 'number', progress.step)}) is "
-                f"{logged['loss']} (seed {self.run.config.get('seed')}); train again with a lower optimizer.lr"
+                f"the loss of step {progress.step + 1} (batch {number}) is {logged['loss']} (seed {seed}); "
+                "train again with a lower optimizer.lr"
             )
         progress.step += 1
         progress.samples += int(logged["samples"])
@@ -242,9 +245,15 @@ class Trainer:
     @span("save")
     def _save(self) -> None:
         progress = self.progress
+        self._note_memory()
         saved = asdict(progress) | {"best": None if progress.best == -math.inf else progress.best}
         state: State = {**self.task.state_dict(), "trainer": saved, "random": random_state()}
         self.run.save_checkpoint(progress.step, state, keep=self._kept)
+
+    def _note_memory(self) -> None:
+        progress, memory = self.progress, self._memory
+        progress.peak_anon_mib = max(progress.peak_anon_mib, memory.peak_anon_mib)
+        progress.peak_file_mib = max(progress.peak_file_mib, memory.peak_file_mib)
 
     def _kept(self, steps: list[int]) -> set[int]:
         return {*steps[-self.schedule.keep :], *([] if self.progress.best_step is None else [self.progress.best_step])}

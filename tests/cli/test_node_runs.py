@@ -96,7 +96,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cli: Cli, tmp_path: Path) -> 
     words = ["task.encoders=3", "trainer.max_epochs=4", "sampler.batch_size=10"]
     train(cli, tmp_path / "whole", *words)
     train(cli, tmp_path / "parts", *words, "trainer.max_steps=17")
-    assert metrics(tmp_path / "parts")["probe"]["encoders"] == 2
+    assert metrics(tmp_path / "parts")["probe"]["encoders"] == 1  # the second was cut off
     _, err = cli("train", f"resume={tmp_path / 'parts'}", "trainer.max_steps=null")
     assert "step 17 of 36" in err
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -133,6 +133,23 @@ def test_own_nodes_are_trained_on_by_their_folder(cli: Cli, tmp_path: Path, monk
         f"graph={tmp_path / 'my nodes'} trains on it\n"
     )
     assert {path.name for path in Path("runs").iterdir()} == {"structcomp"}
+
+
+def test_nodes_without_edges_have_no_share_that_is_cut(cli: Cli, tmp_path: Path) -> None:
+    out, _ = train(cli, tmp_path / "run", "graph.edges=0", "task.partition=random", "trainer.max_epochs=1")
+    assert "by random, in " in out and "edges cut" not in out
+    assert metrics(tmp_path / "run")["partition"]["cut"] is None
+    cli("report", tmp_path / "run")
+
+
+def test_a_run_whose_embeddings_are_not_finite_is_not_finished(cli: Cli, tmp_path: Path) -> None:
+    words = ["optimizer.lr=3e37", "graph.features=1024", "task.splits=0", "trainer.max_epochs=1"]
+    error = cli("train", "experiment=structcomp", *SMALL, f"run_dir={tmp_path / 'run'}", *words, code=2)[1]
+    assert error.endswith(
+        "graphkit: the embeddings of encoder 0 (seed 0) have values that are not finite; train again with a lower "
+        "optimizer.lr\n"
+    )
+    assert not {"metrics.json", "embeddings.parquet"} & {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_a_run_on_nodes_answers_no_questions(cli: Cli, tmp_path: Path) -> None:
@@ -221,7 +238,7 @@ def test_a_run_on_nodes_answers_no_questions(cli: Cli, tmp_path: Path) -> None:
         ),
         (
             ["experiment=structcomp", "sampler.batch_size=1"],
-            "batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
         ),
         (
             ["experiment=structcomp", "+sampler.mode=own"],
@@ -233,8 +250,8 @@ def test_a_run_on_nodes_answers_no_questions(cli: Cli, tmp_path: Path) -> None:
         ),
         (
             ["experiment=structcomp", "trainer.max_steps=60"],
-            "trainer.max_steps is 60, and all encoders together take 50 steps; leave it null, and raise "
-            "trainer.max_epochs or task.encoders for more",
+            "trainer.max_steps is 60, and all encoders together take 50 steps; give at most that, or raise "
+            "trainer.max_epochs",
         ),
         (["experiment=structcomp", "trainer.max_epochs=0"], "trainer.max_epochs is 0, and at least 1 is needed"),
         (
@@ -255,6 +272,16 @@ def test_a_run_on_nodes_answers_no_questions(cli: Cli, tmp_path: Path) -> None:
             ["experiment=structcomp", "optimizer.lr=-1"],
             "optimizer cannot be made by torch.optim.Adam: Invalid learning rate: -1; choose another optimizer or "
             "_target_",
+        ),
+        (
+            ["experiment=structcomp", "optimizer._target_=torch.optim.LBFGS"],
+            "optimizer._target_ is torch.optim.LBFGS, which computes the loss several times a step, and each batch is "
+            "trained on once; choose optimizer=torch_adam",
+        ),
+        (
+            ["experiment=structcomp", "optimizer._target_=torch.optim.Optimizer"],
+            "optimizer._target_ is torch.optim.Optimizer, the base of the optimisers of torch and none itself; choose "
+            "optimizer=torch_adam",
         ),
         (["experiment=structcomp", "optimizer.lr=x"], "optimizer.lr is 'x', and a number is needed"),
         (

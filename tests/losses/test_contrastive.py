@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -349,15 +351,38 @@ def test_a_batch_of_one_row_is_refused(kind: type[ContrastiveLoss], why: str) ->
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (SCE, {"alpha": 0.0}, "loss.alpha is 0.0, and a number above 0 is needed"),
+        (SCE, {"alpha": 0.0}, "loss.alpha is 0.0, and a finite number above 0 is needed"),
         (SCE, {"negatives": 0}, "loss.negatives is 0, and at least 1 is needed"),
         (COLES, {"negatives": -1}, "loss.negatives is -1, and at least 1 is needed"),
-        (COLES, {"negative_weight": -0.5}, "loss.negative_weight is -0.5, and 0 or more is needed"),
-        (CCASSG, {"decorrelation": -1.0}, "loss.decorrelation is -1.0, and 0 or more is needed"),
-        (GRACE, {"temperature": 0.01}, "loss.temperature is 0.01, and 0.05 or more is needed"),
+        (COLES, {"negative_weight": -0.5}, "loss.negative_weight is -0.5, and a finite number of at least 0 is needed"),
+        (CCASSG, {"decorrelation": -1.0}, "loss.decorrelation is -1.0, and a finite number of at least 0 is needed"),
+        (GRACE, {"temperature": 0.01}, "loss.temperature is 0.01, and a finite number of at least 0.05 is needed"),
+        (SCE, {"alpha": math.inf}, "loss.alpha is inf, and a finite number above 0 is needed"),
+        (
+            COLES,
+            {"negative_weight": math.inf},
+            "loss.negative_weight is inf, and a finite number of at least 0 is needed",
+        ),
+        (CCASSG, {"decorrelation": math.nan}, "loss.decorrelation is nan, and a finite number of at least 0 is needed"),
+        (GRACE, {"temperature": math.inf}, "loss.temperature is inf, and a finite number of at least 0.05 is needed"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(kind: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(GraphkitError) as error:
         kind(dim=DIM, **settings)
     assert str(error.value) == message
+
+
+def test_work_of_a_loss_grows_as_its_products_do() -> None:
+    assert SCE(dim=8, negatives=5).flop(100) == 4 * 100 * 5 * 8
+    assert CCASSG(dim=8).flop(100) == 8 * 100 * 8**2
+    # the head's two layers over 200 rows, and half of 200 x 200 pairs in two passes
+    assert GRACE(dim=8).flop(100) == 2 * (6 * 200 * 8 * 8) + 4 * 200**2 * 8
+
+
+def test_one_pair_has_nothing_to_be_told_from() -> None:
+    h = F.normalize(torch.randn(2, 4, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    loss = pairs.contrast(h, 0.5)
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    loss.backward()
+    torch.testing.assert_close(h.grad, torch.zeros(2, 4))

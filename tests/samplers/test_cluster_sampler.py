@@ -359,17 +359,17 @@ def test_a_batch_of_many_clusters_takes_little_time() -> None:
     [
         (
             {"batch_size": 1},
-            "batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
         ),
         (
             {"batch_size": 2.5},
-            "batch_size is 2.5, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 2.5, and a whole number of at least 2 is needed, or null for all clusters",
         ),
         ({"views": 3}, "views is 3, and 1 or 2 is needed"),
-        ({"drop_rate": 1}, "drop_rate is 1, and a share from 0 up to but not 1 is needed"),
-        ({"drop_rate": -0.1}, "drop_rate is -0.1, and a share from 0 up to but not 1 is needed"),
-        ({"drop_rate": float("nan")}, "drop_rate is nan, and a share from 0 up to but not 1 is needed"),
-        ({"drop_rate": "half"}, "drop_rate is 'half', and a share from 0 up to but not 1 is needed"),
+        ({"drop_rate": 1}, "sampler.drop_rate is 1, and a share from 0 up to but not 1 is needed"),
+        ({"drop_rate": -0.1}, "sampler.drop_rate is -0.1, and a share from 0 up to but not 1 is needed"),
+        ({"drop_rate": float("nan")}, "sampler.drop_rate is nan, and a share from 0 up to but not 1 is needed"),
+        ({"drop_rate": "half"}, "sampler.drop_rate is 'half', and a share from 0 up to but not 1 is needed"),
         ({"negatives": -1}, "negatives is -1, and a whole number from 0 to 2**31 - 1 is needed"),
         ({"negatives": 1.5}, "negatives is 1.5, and a whole number from 0 to 2**31 - 1 is needed"),
         (

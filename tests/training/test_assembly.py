@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from strategies import random_graph
 
+from graphkit.cli.settings import conf_folder
 from graphkit.errors import GraphkitError
-from graphkit.training import Run, load_graph, load_trained, resume, start
+from graphkit.graph import KnowledgeGraph
+from graphkit.training import Run, load_graph, load_trained, resume, run_config, start
 
 
 class Points:
@@ -109,6 +113,20 @@ def test_its_run_answers_no_questions(tmp_path: Path) -> None:
         f"the run {tmp_path / 'run'} is one of the task {__name__}.PointsTask on a Points, and answers and ranks come "
         f"from runs on a KnowledgeGraph; graphkit report {tmp_path / 'run'} shows what it measured"
     )
+
+
+def test_a_run_on_a_knowledge_graph_is_loaded_whatever_its_task(tmp_path: Path) -> None:
+    """Answering needs nothing of the task's class, which may be out of reach where the run is now."""
+    random_graph(10, 2, 20).save(tmp_path / "kg")
+    with initialize_config_dir(str(conf_folder()), version_base=None):
+        words = ["trainer.max_steps=1", "model.dim=4"]
+        config: Any = OmegaConf.to_container(compose("train", overrides=words), resolve=True)
+    config["graph"] = {"_target_": "graphkit.graph.KnowledgeGraph.open", "path": str(tmp_path / "kg")}
+    start(config, load_graph(config), tmp_path / "run").fit()
+    run = Run.open(tmp_path / "run")
+    elsewhere = {**run_config(run), "task": {"_target_": "elsewhere.Task"}}
+    assert load_trained(run, config=elsewhere).graph.num_entities == 10
+    assert load_trained(run, config=elsewhere, graph=KnowledgeGraph.open(tmp_path / "kg")).step == 1
 
 
 def test_a_knowledge_graph_is_refused_where_the_task_wants_another_kind(tmp_path: Path) -> None:

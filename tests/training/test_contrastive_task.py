@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam
+from torch.optim import LBFGS, SGD, Adam, SparseAdam
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch_geometric.data import Data
@@ -237,6 +237,38 @@ def test_every_loss_falls_in_both_forms(graph: NodeGraph, loss: str, form: Any) 
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
+def test_the_budget_is_that_of_the_clusters_asked_for_where_metis_gives_fewer() -> None:
+    graph = planted_communities(nodes=2000, edges=10000, features=8, communities=20, classes=2)
+    sampling = ClusterSampling(batch_size=79)
+    task = ContrastiveTask(
+        graph, SGCEncoder(8, dim=DIM), clusters=400, partition="metis", sampler=sampling, epochs=2, splits=0
+    )
+    assert task.steps == 12
+    losses = trained(task)
+    assert task.partition is not None and task.partition.num_clusters <= 400 and len(losses) == 12
+    again = ContrastiveTask(
+        graph, SGCEncoder(8, dim=DIM), clusters=400, partition="metis", sampler=sampling, epochs=2, splits=0
+    )
+    before = trained(again, 7)
+    rest = ContrastiveTask(
+        graph, SGCEncoder(8, dim=DIM), clusters=400, partition="metis", sampler=sampling, epochs=2, splits=0
+    )
+    rest.load_state_dict(again.state_dict())
+    assert before + trained(rest) == losses
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_with_as_many_clusters_as_nodes_training_is_an_mlp_on_features(graph: NodeGraph, loss: str) -> None:
+    """Nothing is pooled, and a cluster of one node keeps it."""
+    task = made(graph, loss, clusters=120)
+    batch = next(task.batches()).clusters
+    task.close()
+    assert task._form is not None and task.partition is not None
+    order = task.partition.members
+    for view in task._form.views(task.model, batch, 0):
+        torch.testing.assert_close(view, task.model(graph.x[order]))
+
+
 # ---- encoders, one after the other
 
 
@@ -294,6 +326,34 @@ def test_the_same_seed_gives_the_same_curve_on_any_number_of_threads(graph: Node
     (one, first), (two, second), (three, _) = runs
     assert one == two != three
     assert same(first, second)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_resumed_run_on_the_full_graph_equals_an_uninterrupted_one(graph: NodeGraph, loss: str) -> None:
+    settings: dict[str, Any] = {"form": "full_graph", "encoders": 2, "epochs": 2}
+    whole = made(graph, loss, **settings)
+    losses = trained(whole)
+    for stop in range(whole.steps + 1):
+        first, second = made(graph, loss, **settings), made(graph, loss, **settings)
+        before = trained(first, stop)
+        second.load_state_dict(first.state_dict())
+        assert before + trained(second) == losses
+        assert same(state_of(second), state_of(whole))
+
+
+def test_a_loss_that_is_not_finite_names_the_seed_of_its_encoder(graph: NodeGraph, tmp_path: Path) -> None:
+    class Broken(SCE):
+        def forward(self, *arguments: Any) -> Tensor:
+            self.taken = getattr(self, "taken", 0) + 1
+            return super().forward(*arguments) * (torch.nan if self.taken == 6 else 1.0)
+
+    task = ContrastiveTask(
+        graph, encoder_of(graph, "sce"), loss=Broken(dim=DIM), clusters=12, epochs=4, encoders=2, seed=5, splits=0
+    )
+    run = Run.create(tmp_path / "run", {"seed": 5}, task.graph)
+    with pytest.raises(GraphkitError) as error:
+        Trainer(task, run, Schedule(max_steps=task.steps)).fit()
+    assert str(error.value) == "the loss of step 6 (batch 1) is nan (seed 6); train again with a lower optimizer.lr"
 
 
 def test_a_signal_in_the_second_encoder_leaves_a_checkpoint_to_go_on_from(graph: NodeGraph, tmp_path: Path) -> None:
@@ -379,10 +439,37 @@ def test_the_full_graph_has_no_partition_to_pay_for(graph: NodeGraph) -> None:
     assert measured["train"]["partition_seconds"] == 0
 
 
-def test_encoders_that_were_not_reached_are_not_measured(graph: NodeGraph) -> None:
-    task = made(graph, encoders=5)
+def test_encoders_that_were_not_finished_are_not_measured(graph: NodeGraph) -> None:
+    task, finished = made(graph, encoders=5), made(graph, encoders=1)
     trained(task, 6)
-    assert task.measure()["probe"]["encoders"] == 2
+    trained(finished)
+    assert task.measure()["probe"] == finished.measure()["probe"]
+    for steps in (1, 3, 4, 7, 8, 9):
+        task = made(graph, encoders=5)
+        trained(task, steps)
+        assert task.measure()["probe"]["encoders"] == max(1, steps // 4)
+
+
+def test_a_graph_without_edges_has_no_share_of_them_that_is_cut(graph: NodeGraph, tmp_path: Path) -> None:
+    plain = NodeGraph.of(Data(x=graph.x, edge_index=torch.empty(2, 0, dtype=torch.int64), y=graph.y))
+    task = made(plain)
+    trained(task)
+    assert task.measure()["partition"]["cut"] is None
+
+
+def test_embeddings_that_are_not_finite_are_neither_measured_nor_written(graph: NodeGraph, tmp_path: Path) -> None:
+    for write in (lambda task: task.write_results(tmp_path, {}), lambda task: task.measure()):
+        task = made(graph, seed=3, optimizer=lambda parameters: SGD(parameters, lr=1e38))
+        with torch.no_grad():
+            trained(task, 1)
+            next(task.model.parameters())[0, 0] = torch.nan
+        with pytest.raises(GraphkitError) as error:
+            write(task)
+        assert str(error.value) == (
+            "the embeddings of encoder 0 (seed 3) have values that are not finite; train again with a lower "
+            "optimizer.lr"
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_own_masks_are_the_splits_where_labels_per_class_is_null(graph: NodeGraph) -> None:
@@ -598,6 +685,32 @@ def test_any_optimizer_of_torch_trains(graph: NodeGraph) -> None:
     assert before + trained(rest) == losses
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "sentence"),
+    [
+        (
+            lambda parameters: LBFGS(parameters),
+            "the optimizer LBFGS cannot take a step: LBFGS.step() missing 1 required positional argument: 'closure'; "
+            "choose optimizer=torch_adam, or a lower optimizer.lr",
+        ),
+        (
+            lambda parameters: SparseAdam(parameters),
+            "the optimizer SparseAdam cannot take a step: SparseAdam does not support dense gradients, please consider "
+            "Adam instead; choose optimizer=torch_adam, or a lower optimizer.lr",
+        ),
+        (
+            lambda parameters: Adam(parameters, lr=1e38),
+            "the optimizer Adam cannot take a step: value cannot be converted to type float without overflow; choose "
+            "optimizer=torch_adam, or a lower optimizer.lr",
+        ),
+    ],
+)
+def test_an_optimizer_that_takes_no_step_is_named(graph: NodeGraph, optimizer: Any, sentence: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        trained(made(graph, optimizer=optimizer))
+    assert str(error.value) == sentence
+
+
 def test_what_is_no_graph_of_nodes_is_refused() -> None:
     with pytest.raises(GraphkitError) as error:
         ContrastiveTask([1, 2], SGCEncoder(3))  # type: ignore[arg-type]
@@ -634,6 +747,11 @@ def test_what_is_no_graph_of_nodes_is_refused() -> None:
         ({"mask_features": -0.1}, "task.mask_features is -0.1, and a share from 0 up to but not 1 is needed"),
         ({"seed": -1}, "seed is -1, and a number from 0 to 2**63 - 1 is needed"),
         (
+            {"seed": 2**63 - 9, "encoders": 10},
+            "seed is 9223372036854775799, and a number from 0 to 2**63 - 10 is needed, since the 10 encoders count on "
+            "from it",
+        ),
+        (
             {"loss": SCE(dim=9)},
             "the graph has 10 features, the model takes 10 and gives 8 columns, and the loss takes 9; make one fit the "
             "other",
@@ -645,7 +763,7 @@ def test_what_is_no_graph_of_nodes_is_refused() -> None:
         ),
         (
             {"sampler": ClusterSampling(drop_rate=1.0)},
-            "drop_rate is 1.0, and a share from 0 up to but not 1 is needed",
+            "sampler.drop_rate is 1.0, and a share from 0 up to but not 1 is needed",
         ),
     ],
 )

@@ -114,10 +114,10 @@ def test_what_a_task_says_of_its_training_joins_what_the_trainer_says(tmp_path: 
     assert train["preparation_seconds"] == 1.5 and train["steps"] == 10
 
 
-def test_results_of_a_task_are_written_after_its_metrics(tmp_path: Path) -> None:
+def test_metrics_are_written_after_the_results_of_a_task(tmp_path: Path) -> None:
     class WritingTask(VectorTask):
         def write_results(self, folder: Path, metrics: dict[str, Any]) -> None:
-            assert json.loads((folder / "metrics.json").read_text()) == metrics
+            assert metrics["test"] and not (folder / "metrics.json").exists()
             (folder / "vector.json").write_text(json.dumps(self.vector.tolist()))
 
     task = WritingTask()
@@ -126,6 +126,30 @@ def test_results_of_a_task_are_written_after_its_metrics(tmp_path: Path) -> None
     assert not (tmp_path / "run" / "vector.json").exists()
     trainer.finish()
     assert json.loads((tmp_path / "run" / "vector.json").read_text()) == task.vector.tolist()
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_peak_memory_is_that_of_all_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphkit.training.memory._resident_mib", lambda: (900.0, 50.0))
+    trainer_in(tmp_path / "run", VectorTask(), QUIET).fit()
+    monkeypatch.setattr("graphkit.training.memory._resident_mib", lambda: (700.0, 60.0))
+    resumed = trainer_in(tmp_path / "run", VectorTask(), replace(QUIET, max_steps=12), new=False)
+    resumed.resume()
+    resumed.fit()
+    train = resumed.finish()["train"]
+    assert (train["peak_anon_mib"], train["peak_file_mib"]) == (900.0, 60.0)
+
+
+def test_a_checkpoint_from_before_peaks_were_kept_is_gone_on_with(tmp_path: Path) -> None:
+    first = trainer_in(tmp_path / "run", VectorTask(), QUIET)
+    first.fit()
+    state = first.run.load_checkpoint()
+    for name in ("peak_anon_mib", "peak_file_mib"):
+        del state["trainer"][name]
+    first.run.save_checkpoint(10, state, keep=set)
+    resumed = trainer_in(tmp_path / "run", VectorTask(), replace(QUIET, max_steps=12), new=False)
+    resumed.resume()
+    assert resumed.fit().step == 12 and resumed.progress.peak_anon_mib > 0
 
 
 def test_task_is_closed_when_a_step_fails(tmp_path: Path) -> None:
