@@ -68,9 +68,12 @@ class Setting:
     #: None = those of the method
     epochs: int | None
     dim: int
+    #: of the probe; 0 = no probe
     splits: int
     threads: int
     seed: int
+    #: how often features are propagated before they are pooled
+    pooled_hops: int = 0
 
 
 def save_graph(graph: NodeGraph, folder: Path) -> None:
@@ -127,9 +130,10 @@ def train(graph: NodeGraph, setting: Setting) -> tuple[ContrastiveTask, Trainer,
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3, weight_decay=5e-4),
         seed=setting.seed,
         form=setting.form,
-        epochs=setting.epochs or method.epochs,
+        epochs=method.epochs if setting.epochs is None else setting.epochs,
         clusters=setting.clusters,
         partition=setting.partition,
+        pooled_hops=setting.pooled_hops,
         splits=setting.splits,
     )
     with tempfile.TemporaryDirectory() as folder, PeakMemory() as memory:
@@ -140,13 +144,13 @@ def train(graph: NodeGraph, setting: Setting) -> tuple[ContrastiveTask, Trainer,
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """Trains after a short warm-up; returns times in seconds, memory in MiB, and accuracies."""
+    """Trains after a short warm-up; returns times in seconds, memory in MiB, and accuracies if probed."""
     train(planted_communities(nodes=_WARM_UP, edges=4 * _WARM_UP), replace(setting, clusters=_WARM_UP // 8, epochs=2))
     graph = load_graph(Path(setting.graph))
     task, trainer, memory = train(graph, setting)
     start = time.perf_counter()
     measured = task.measure()
-    probe, spent = measured["probe"], measured["train"]
+    probe, spent = measured.get("probe"), measured["train"]
     return {
         "seconds": spent["partition_seconds"] + trainer.progress.seconds,
         "cpu_seconds": spent["partition_cpu_seconds"] + trainer.progress.cpu_seconds,
@@ -156,7 +160,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         "memory_measured_by": memory.measured_by,
         "loaded_anon_mib": memory.before,
         "embed_and_probe_seconds": time.perf_counter() - start,
-        **{key: probe[key] for key in ("accuracy_mean", "accuracy_std", "splits", "no_training")},
+        **({key: probe[key] for key in ("accuracy_mean", "accuracy_std", "splits", "no_training")} if probe else {}),
         "partition": measured["partition"],
     }
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphkit.nodes.augmentation import drop_edges, mask_features
+    from graphkit.nodes.augmentation import EdgeDropper, drop_edges, mask_features
     from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
     from graphkit.nodes.compression import compressed_adjacency, membership, pool, pool_neighborhoods
     from graphkit.nodes.graph import NodeGraph, adjacency, undirected
@@ -26,6 +26,7 @@ _HOMES = {
     "FETCHED": "catalogue",
     "METHODS": "partitioning",
     "NODE_DATASETS": "catalogue",
+    "EdgeDropper": "augmentation",
     "STANDARD_FORMS": "standardizing",
     "NodeDataset": "catalogue",
     "NodeGraph": "graph",
@@ -61,6 +62,7 @@ __all__ = [
     "METHODS",
     "NODE_DATASETS",
     "STANDARD_FORMS",
+    "EdgeDropper",
     "NodeDataset",
     "NodeGraph",
     "NodeImportReport",

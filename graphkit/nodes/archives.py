@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.errors import GraphkitError
 from graphkit.nodes.graph import undirected
+from graphkit.nodes.sparse_parts import dense_features, sparse_matrix
 
 _SPARSE_PARTS = ("data", "indices", "indptr", "shape")
 
@@ -35,7 +37,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in names}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         # TypeError and AttributeError: np.load returns a plain array for a file of one, which is no context.
-        raise GraphkitError(f"{path} cannot be read as an npz archive: {_brief(error)}; fetch it again") from error
+        raise GraphkitError(f"{path} cannot be read as an npz archive: {brief(error)}; fetch it again") from error
 
 
 def read_ppnp(path: Path) -> Data:
@@ -57,8 +59,8 @@ def read_ppnp(path: Path) -> Data:
             f"{list(arrays['labels'].shape)}, with features of {nodes:,} nodes; fetch it again"
         )
     pairs = torch.from_numpy(np.stack([edges.row, edges.col]).astype(np.int64))
-    x = torch.from_numpy(features.toarray().astype(np.float32))
-    return Data(x=x, edge_index=undirected(pairs, nodes), y=torch.from_numpy(arrays["labels"].astype(np.int64)))
+    y = torch.from_numpy(_whole(arrays, "labels", path))
+    return Data(x=_features(features, "attr_matrix", path), edge_index=undirected(pairs, nodes), y=y)
 
 
 def read_heterophilous(path: Path) -> Data:
@@ -69,7 +71,7 @@ def read_heterophilous(path: Path) -> Data:
     """
     masks = ("train_masks", "val_masks", "test_masks")
     arrays = read_arrays(path, ["node_features", "node_labels", "edges", *masks])
-    x, y, edges = (arrays[name] for name in ("node_features", "node_labels", "edges"))
+    x, y, edges = arrays["node_features"], *(_whole(arrays, name, path) for name in ("node_labels", "edges"))
     nodes = len(x) if x.ndim else 0
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     fits = x.ndim == 2 and y.shape == (nodes,) and edges.ndim == 2 and edges.shape[1] == 2
@@ -77,24 +79,38 @@ def read_heterophilous(path: Path) -> Data:
     if not fits or (edges.size and not 0 <= edges.min() <= edges.max() < nodes):
         why = f"the arrays have shapes {shapes}" if not fits else f"an edge names a node outside of 0 to {nodes - 1}"
         raise GraphkitError(f"{path} does not fit together: {why}; fetch it again")
-    data = Data(x=torch.from_numpy(x.astype(np.float32)), y=torch.from_numpy(y.astype(np.int64)))
-    data.edge_index = undirected(torch.from_numpy(edges.T.astype(np.int64)), nodes)
+    data = Data(x=_features(x, "node_features", path), y=torch.from_numpy(y))
+    data.edge_index = undirected(torch.from_numpy(edges.T), nodes)
     for name in masks:
-        data[name.removesuffix("s")] = torch.from_numpy(np.ascontiguousarray(arrays[name].T))
+        data[name.removesuffix("s")] = torch.from_numpy(np.ascontiguousarray(_whole(arrays, name, path).T))
     return data
 
 
 def _sparse(arrays: Mapping[str, NDArray[Any]], name: str, path: Path) -> csr_matrix:
     data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in _SPARSE_PARTS)
     try:
-        matrix = csr_matrix((data, indices, indptr), shape=tuple(int(extent) for extent in shape))
-        matrix.check_format(full_check=True)
-    except (ValueError, TypeError) as error:
+        return sparse_matrix(data, indices, indptr, [int(extent) for extent in shape])
+    except (ValueError, TypeError, OverflowError) as error:
         raise GraphkitError(
-            f"{path} is damaged: {name} is no sparse matrix ({_brief(error)}); fetch it again"
+            f"{path} is damaged: {name} is no sparse matrix ({brief(error)}); fetch it again"
         ) from error
-    return matrix
 
 
-def _brief(error: BaseException) -> str:
+def _features(matrix: csr_matrix | NDArray[Any], name: str, path: Path) -> Tensor:
+    try:
+        return torch.from_numpy(dense_features(matrix))
+    except ValueError as error:
+        raise GraphkitError(f"{path} is damaged: {name}: {error}; fetch it again") from None
+
+
+def _whole(arrays: Mapping[str, NDArray[Any]], name: str, path: Path) -> NDArray[np.int64]:
+    if arrays[name].dtype.kind not in "biu":
+        raise GraphkitError(
+            f"{path} is damaged: {name} holds {arrays[name].dtype}, and whole numbers are needed; fetch it again"
+        )
+    return arrays[name].astype(np.int64)
+
+
+def brief(error: BaseException) -> str:
+    """Returns what another library said of an error, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

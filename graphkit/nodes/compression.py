@@ -13,6 +13,9 @@ from graphkit.nodes.blocks import row_blocks
 from graphkit.nodes.partitioning import Partition
 from graphkit.nodes.propagation import sparse_csr
 
+#: Members whose features are added up in float32.
+_PIECE = 512
+
 
 def membership(partition: Partition, *, orthonormal: bool = False) -> csr_matrix:
     """Returns which node is in which cluster (StructComp, section 3).
@@ -56,16 +59,24 @@ def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
     # Rows are added up where they lie; only where they do not lie in one piece are they gathered first, a block each.
     bounds = starts.numpy()
     pooled = [
-        embedding_bag(
-            ids[bounds[some.start] : bounds[some.stop]],
-            x,
-            starts[some.start : some.stop + 1] - starts[some.start],
-            mode="mean",
-            include_last_offset=True,
-        )
+        _means(x, ids[bounds[some.start] : bounds[some.stop]], starts[some.start : some.stop + 1] - starts[some.start])
         for some in row_blocks(bounds)
     ]
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled)
+
+
+def _means(x: Tensor, ids: Tensor, starts: Tensor) -> Tensor:
+    """Returns the means of clusters; a sum of millions in float32 would lose digits, so it is one of pieces' sums."""
+    sizes = starts.diff()
+    if len(sizes) == 0 or int(sizes.max()) <= _PIECE:
+        return embedding_bag(ids, x, starts, mode="mean", include_last_offset=True)
+    pieces = (sizes + _PIECE - 1) // _PIECE
+    owners = torch.repeat_interleave(torch.arange(len(sizes)), pieces)
+    place = torch.arange(len(owners)) - (pieces.cumsum(0) - pieces)[owners]
+    bounds = torch.cat([starts[owners] + place * _PIECE, starts[-1:]])
+    means = embedding_bag(ids, x, bounds, mode="mean", include_last_offset=True).double()
+    sums = means.new_zeros(len(sizes), x.shape[1]).index_add_(0, owners, means * bounds.diff().unsqueeze(1))
+    return (sums / sizes.unsqueeze(1)).float()
 
 
 def pool_neighborhoods(x: Tensor, adjacency: csr_matrix, partition: Partition) -> Tensor:

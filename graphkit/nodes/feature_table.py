@@ -43,6 +43,8 @@ class FeatureTable:
     #: The name of each feature, where the file has names.
     names: tuple[str, ...] | None
     layout: str
+    #: What the report warns of, or None.
+    doubt: str | None = None
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yields all rows as float32, some at a time.
@@ -69,8 +71,9 @@ class FeatureTable:
 def read_features(path: Path) -> FeatureTable:
     """Reads the features of a graph.
 
-    A table may have a column of ids: one named id, node or node_id, or a first column that is not all numbers. All
-    others are features: numbers, or one column of lists of numbers of equal length.
+    A table may have a column of ids: one named id, node, index or like paper_id, a first one without a name below a
+    header (as pandas writes its index), or a first column that is not all numbers. All others are features: numbers, or
+    one column of lists of numbers of equal length.
 
     Raises:
         GraphkitError: the file cannot be read, holds no features, or an id is missing or occurs twice.
@@ -91,7 +94,19 @@ def read_features(path: Path) -> FeatureTable:
         values, names = _of_lists(table.columns[rest[0]], f"{path}, {table.name(rest[0])}"), None
     else:
         values = np.stack([_numbers(table, other) for other in rest], axis=1)
-    return FeatureTable(path, values, ids, names, table.layout)
+    doubt = _doubt(table) if place is None and len(rest) > 1 else None
+    return FeatureTable(path, values, ids, names, table.layout, doubt)
+
+
+def _doubt(table: Columns) -> str | None:
+    """Says so where the first feature may be meant for ids: a different whole number in each row."""
+    numbers = _numbers(table, 0)
+    if len(np.unique(numbers)) < len(numbers) or not np.array_equal(numbers, np.round(numbers)):
+        return None
+    return (
+        f"{table.name(0)} of {table.path} has another whole number in each row, as ids have, and was read as a "
+        "feature; if it holds ids, name it id in a header"
+    )
 
 
 def _of_array(path: Path) -> FeatureTable:
@@ -138,9 +153,13 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def _is_real(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
 def _of_lists(column: pa.Array, where: str) -> NDArray[Any]:
     lengths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if len(lengths) != 1 or not lengths[0] or not pa.types.is_floating(column.type.value_type):
+    if len(lengths) != 1 or not lengths[0] or not _is_real(column.type.value_type):
         raise GraphkitError(
             f"{where} holds {column.type} of {len(lengths)} lengths; lists of numbers, all of one length, are needed"
         )

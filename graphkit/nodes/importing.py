@@ -17,10 +17,12 @@ from graphkit.nodes.graph import adjacency
 from graphkit.nodes.labelling import Labels, read_labels, read_masks
 from graphkit.nodes.lookup import NodeLookup, as_arrow
 from graphkit.nodes.store import NodeStoreContents, require_free_store, write_store
-from graphkit.nodes.tables import read_array, read_columns, suffix_of
+from graphkit.nodes.tables import archive_names, read_array, read_columns, suffix_of
 
-_SOURCES = frozenset({"source", "src", "from", "head", "u", "node1", "id1", "id_1", "start"})
-_TARGETS = frozenset({"target", "dst", "to", "tail", "v", "node2", "id2", "id_2", "end", "dest", "destination"})
+_SOURCES = frozenset({"source", "src", "from", "head", "u", "node1", "node_1", "id1", "id_1", "start"})
+_TARGETS = frozenset(
+    {"target", "dst", "to", "tail", "v", "node2", "node_2", "id2", "id_2", "end", "dest", "destination"}
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class NodeImportReport:
     splits: int
     #: How each file was laid out.
     layouts: tuple[str, ...]
+    #: What in the table of features may not be meant so, or None.
+    doubt: str | None = None
 
     def lines(self) -> list[str]:
         """The report as lines for a terminal; lines that start with ``warning:`` deserve a look."""
@@ -78,7 +82,7 @@ class NodeImportReport:
         return said
 
     def _warnings(self) -> list[str]:
-        found = []
+        found = [self.doubt] if self.doubt is not None else []
         if not self.edges:
             found.append("there are no edges, so nothing can be learnt of the structure")
         elif self.isolated:
@@ -132,6 +136,11 @@ def import_nodes(
     structure = adjacency(Data(edge_index=torch.from_numpy(pairs), num_nodes=nodes.nodes))
     known = read_labels(Path(labels), nodes) if labels is not None else None
     parts = read_masks(Path(masks), nodes) if masks is not None else None
+    if parts is not None and known is None:
+        raise GraphkitError(
+            f"{masks} says which nodes train and test, and there are no labels to train on; give them too "
+            "(--labels FILE)"
+        )
     contents = NodeStoreContents(
         features=table.blocks(),
         shape=(nodes.nodes, table.values.shape[1]),
@@ -150,7 +159,13 @@ def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str]:
     """Returns int64[2, M] of the rows of a table of edges, and how the file was laid out."""
     if suffix_of(path) in (".npy", ".npz"):
         array = read_array(path, ("edges", "edge_index"))
-        if array.ndim == 2 and array.shape[0] == 2 and array.shape[1] != 2:
+        by_end = suffix_of(path) == ".npz" and "edges" not in archive_names(path)  # edge_index, as PyG has it
+        if array.shape == (2, 2) and suffix_of(path) == ".npy":
+            raise GraphkitError(
+                f"{path} holds edges of shape [2, 2], which may be [edges, 2] or [2, edges]; save them with "
+                "numpy.savez(edges=…) or numpy.savez(edge_index=…)"
+            )
+        if array.ndim == 2 and array.shape[0] == 2 and (array.shape[1] != 2 or by_end):
             array = array.T
         if array.ndim != 2 or array.shape[1] != 2:
             raise GraphkitError(f"{path} holds edges of shape {list(array.shape)}; [edges, 2] or [2, edges] is needed")
@@ -158,17 +173,22 @@ def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str]:
         found = [nodes.find(column, f"{path}, column {place + 1}") for place, column in enumerate(columns)]
         return np.stack(found), f"{path}: array {list(array.shape)}"
     table = read_columns(path, roles=(_SOURCES, _TARGETS), texts=(0, 1))
-    places = [0, 1]
-    if table.names is not None:
-        named = [[i for i, name in enumerate(table.names) if name in role] for role in (_SOURCES, _TARGETS)]
-        places = [found[0] for found in named] if all(len(found) == 1 for found in named) else places
-    if len(table.columns) != 2 and (table.names is None or (places == [0, 1] and table.names[0] not in _SOURCES)):
+    named = [[i for i, name in enumerate(table.names or ()) if name in role] for role in (_SOURCES, _TARGETS)]
+    clear = all(len(found) == 1 for found in named)
+    places = [found[0] for found in named] if clear else [0, 1]
+    if len(table.columns) != 2 and not clear:
+        listed = table.names or [str(column[0].as_py()) for column in table.columns]
         raise GraphkitError(
-            f"{path} has {len(table.columns)} column{'s' if len(table.columns) > 1 else ''} ({table.layout}); edges "
-            "need two, or a header that names two of them source and target"
+            f"{path} has {len(table.columns)} column{'s' if len(table.columns) > 1 else ''} ({table.layout}), "
+            f"{', '.join(listed[:8])}; edges need two, or a header that names one of them source and one target"
         )
     found = [nodes.find(table.columns[place], f"{path}, {table.name(place)}") for place in places]
     return np.stack(found), f"{path}: {table.layout}"
+
+
+def _named_features(table: FeatureTable) -> str:
+    names = table.names or ()
+    return f", features {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else ""
 
 
 def _report(
@@ -198,5 +218,6 @@ def _report(
         classes=len(counts),
         smallest_class=int(counts.min()) if len(counts) else 0,
         splits=contents.masks.shape[2] if contents.masks is not None else 0,
-        layouts=(layout, f"{table.path}: {table.layout}"),
+        layouts=(layout, f"{table.path}: {table.layout}{_named_features(table)}"),
+        doubt=table.doubt,
     )

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from graphkit.errors import GraphkitError
 from graphkit.nodes.archives import read_arrays
 from graphkit.nodes.lookup import NodeLookup, as_arrow
-from graphkit.nodes.tables import ID_NAMES, Columns, archive_names, is_number, read_array, read_columns, suffix_of
+from graphkit.nodes.tables import (
+    ID_NAMES,
+    MISSING,
+    Columns,
+    archive_names,
+    is_number,
+    read_array,
+    read_columns,
+    suffix_of,
+)
 
 _LABELS = frozenset({"label", "labels", "class", "y", "target", "category", "node_label", "node_labels"})
 #: What the mask of each part is called, without ``_mask`` and ``_masks``.
@@ -65,15 +74,23 @@ def read_labels(path: Path, nodes: NodeLookup) -> Labels:
 
 
 def _label_place(table: Columns, rest: list[int]) -> int:
-    if len(rest) == 1:
-        return rest[0]
+    """Returns which column has the labels; others than masks are in doubt, since one of them may be meant for ids."""
     named = [place for place in rest if table.names is not None and table.names[place] in _LABELS]
-    if len(named) != 1:
+    found = named if table.names is not None and len(rest) > 1 else rest
+    _require_known(table, rest, found, "label", "id and label")
+    return found[0]
+
+
+def _require_known(table: Columns, rest: list[int], found: list[int], what: str, needed: str) -> None:
+    """Makes sure that columns beside the ids are what was found, or what another file might be read for."""
+    names = table.names or ("",) * len(table.columns)
+    odd = [place for place in rest if place not in found and names[place] not in _MASKS | _LABELS]
+    if odd or not found or (what == "label" and len(found) > 1):
+        listed = f" ({', '.join(table.names)})" if table.names else ""
         raise GraphkitError(
-            f"{table.path} has {len(table.columns)} columns; labels need an id and a label, or a header that names "
-            "them id and label"
+            f"{table.path} has {len(table.columns)} columns{listed}, and which are ids and which {what}s is not "
+            f"clear; name them {needed}, and leave others out"
         )
-    return named[0]
 
 
 def _classes(values: pa.Array, where: str) -> tuple[NDArray[np.int64], tuple[str, ...] | None]:
@@ -84,6 +101,7 @@ def _classes(values: pa.Array, where: str) -> tuple[NDArray[np.int64], tuple[str
         values = values.cast(pa.string())
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         texts = [(text or "").strip() for text in values.to_pylist()]
+        texts = ["" if text.lower() in MISSING else text for text in texts]
         numeric = [is_number(text) for text in texts if text]
         if any(numeric) and not all(numeric):
             number = next(text for text in texts if text and is_number(text))
@@ -155,6 +173,15 @@ def read_masks(path: Path, nodes: NodeLookup) -> NDArray[np.bool_]:
                     f"{path} has {given[part].shape[1]} splits of {part} and {splits} of another part; they must agree"
                 )
             masks[place] = given[part]
+    both = np.argwhere(masks[0] & masks[2])
+    if len(both):
+        node, split = (int(place) for place in both[0])
+        shown = repr(nodes.ids.label(node)) if nodes.ids is not None else str(node)
+        raise GraphkitError(
+            f"{path}: node {shown} is in train and in test"
+            + (f" of split {split}" if splits > 1 else "")
+            + "; take it out of one"
+        )
     return masks
 
 
@@ -167,6 +194,11 @@ def _masks_of_archive(path: Path, nodes: NodeLookup) -> dict[str, NDArray[np.boo
         mask = read_arrays(path, [name])[name]
         if mask.ndim == 2 and (name.endswith("s") or len(mask) != nodes.nodes):
             mask = mask.T
+        if mask.ndim == 2 and name.endswith("s") and len(mask) != nodes.nodes:
+            raise GraphkitError(
+                f"{path}, array {name!r} is {mask.dtype}{list(mask.T.shape)}, and there are {nodes.nodes:,} nodes; "
+                "bool[splits, nodes] is needed"
+            )
         if mask.ndim not in (1, 2) or len(mask) != nodes.nodes or not np.isin(mask, (0, 1)).all():
             raise GraphkitError(
                 f"{path}, array {name!r} is {mask.dtype}{list(mask.shape)}, and there are {nodes.nodes:,} nodes; "
@@ -180,11 +212,9 @@ def _masks_of_table(path: Path, nodes: NodeLookup) -> dict[str, NDArray[np.bool_
     table = read_columns(path, roles=(_MASKS | ID_NAMES,))
     if table.names is None:
         raise GraphkitError(f"{path} has no header; name its columns id and split, or id, train, val and test")
-    if ID_NAMES.isdisjoint(table.names):  # rows are nodes in order: the first column may well be train
-        rows = np.arange(len(table.columns[0]))
-        nodes.require_rows(len(rows), str(path), "mask")
-    else:
-        rows, _ = nodes.rows_of(table, "mask")
+    rows, rest = nodes.rows_of(table, "mask")
+    masks = [place for place in rest if table.names[place] in _MASKS]
+    _require_known(table, rest, masks, "mask", "id and split, or id, train, val and test")
     given = {}
     for place, name in enumerate(table.names):
         part, where = _part(name), f"{path}, {table.name(place)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 
 from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
-from graphkit.nodes.tables import ID_NAMES, Columns, is_whole, texts_of
+from graphkit.nodes.tables import Columns, is_whole, texts_of
 
 _Ids = NDArray[np.int64]
+#: A number that int64 surely holds.
+_NODE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ class NodeLookup:
         whole = is_whole(column.type) and not column.null_count
         texts = column if whole else texts_of(column, where)
         try:
+            if not whole and not pc.all(pc.match_substring_regex(texts, f"^{_NODE.pattern}$")).as_py():
+                raise pa.ArrowInvalid
             numbers = texts if whole else texts.cast(pa.int64())
         except pa.ArrowInvalid:
-            row, text = next((i, t) for i, t in enumerate(texts.to_pylist()) if not t.lstrip("-").isdecimal())
+            listed = enumerate(texts.to_pylist())
+            row, text = next((row, text) for row, text in listed if not _NODE.fullmatch(text))
             raise GraphkitError(
                 f"{where}, row {row + 1}: {text!r} is no number of a node, and the features have no ids; give them a "
                 f"column named id, or number nodes 0 to {self.nodes - 1}"
@@ -68,8 +74,8 @@ class NodeLookup:
     def rows_of(self, table: Columns, what: str) -> tuple[_Ids, list[int]]:
         """Returns the node of each row of a table with one row a node, and the places of its other columns.
 
-        The ids are the column that is named so, or else the first of several without names; a table without ids has a
-        row for each node, in the order of the features.
+        The ids are the column that is named so, or else the first of several in a table without a header; a table
+        without ids has a row for each node, in the order of the features.
 
         Raises:
             GraphkitError: an id is unknown or occurs twice, or rows without ids are more or fewer than nodes.
@@ -107,12 +113,20 @@ class NodeLookup:
 
 
 def id_place(table: Columns, *, first: bool) -> int | None:
-    """Returns the place of the column of ids: the one named so, or (if `first`) the first of several without names."""
-    if table.names is not None:
-        for place, name in enumerate(table.names):
-            if name in ID_NAMES:
-                return place
-    return 0 if first and len(table.columns) > 1 and (table.names is None or len(table.columns) == 2) else None
+    """Returns the place of the column of ids: the one named so, or (if `first`) the first of several without names.
+
+    Raises:
+        GraphkitError: several columns are named so.
+    """
+    places = table.id_places()
+    if len(places) > 1:
+        raise GraphkitError(
+            f"{table.path} has several columns of ids, {' and '.join(table.name(place) for place in places)}; leave "
+            "one, and rename or drop the others"
+        )
+    if places:
+        return places[0]
+    return 0 if first and len(table.columns) > 1 and table.names is None else None
 
 
 def as_arrow(array: NDArray[Any], where: str) -> pa.Array:

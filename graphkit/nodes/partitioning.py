@@ -126,6 +126,7 @@ def partition(adjacency: csr_matrix, clusters: int, *, method: str = "metis", se
             its adjacency has a loop or is not symmetric; METIS leaves one cluster alone, as it may for few nodes.
     """
     nodes = adjacency.shape[0]
+    _require_square(adjacency)
     if method not in METHODS:
         raise GraphkitError(f"the method of partition is {method!r}, and one of {', '.join(METHODS)} is needed")
     if type(clusters) is not int or clusters < 2:
@@ -194,6 +195,14 @@ def require_undirected(adjacency: csr_matrix) -> None:
     )
 
 
+def _require_square(adjacency: csr_matrix) -> None:
+    rows, columns = adjacency.shape
+    if rows != columns:
+        raise GraphkitError(
+            f"the adjacency has the shape [{rows}, {columns}], and [N, N] is needed; graphkit.nodes.adjacency makes one"
+        )
+
+
 def _csr_arrays(adjacency: csr_matrix) -> tuple[NDArray[Any], NDArray[Any]]:
     """Returns the starts and targets of a CSR matrix, both int32 or both int64; the targets as they are."""
     targets = np.ascontiguousarray(adjacency.indices)
@@ -226,6 +235,7 @@ def quality(adjacency: csr_matrix, partition: Partition) -> PartitionQuality:
     Raises:
         GraphkitError: the partition has another number of nodes.
     """
+    _require_square(adjacency)
     partition.require_nodes(adjacency.shape[0], "the graph")
     clusters = partition.assignment.numpy()
     leaving = np.zeros(partition.num_clusters, dtype=np.int64)

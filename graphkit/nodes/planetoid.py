@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from graphkit.errors import GraphkitError
 from graphkit.nodes.catalogue import PLANETOID_PARTS
 from graphkit.nodes.graph import undirected
+from graphkit.nodes.sparse_parts import dense_features
 from graphkit.nodes.unpickling import unpickled
 
 #: Nodes after the training nodes that the public split validates with.
@@ -43,6 +44,8 @@ def read_planetoid(folder: Path, prefix: str) -> Data:
     lengths = (len(classes["ally"]), len(classes["ty"]), len(features["tx"]))
     if lengths != (first, len(test), len(test)) or int(test.min(initial=first)) < first:
         raise _unfit(shown, "allx and ally, or tx, ty and test.index, have different lengths")
+    if nodes > 2 * (first + len(test)):  # the published files skip some ids, never most
+        raise _unfit(shown, f"test.index names node {nodes - 1}, and there are rows of {first + len(test)} nodes")
     for kind, parts in (("features", features), ("classes", classes)):
         if len({part.shape[1] for part in parts.values()}) > 1:
             raise _unfit(shown, f"the {kind} of its parts have different numbers of columns")
@@ -61,10 +64,12 @@ def read_planetoid(folder: Path, prefix: str) -> Data:
 
 
 def _dense(part: Any, shown: Path, name: str) -> NDArray[np.float32]:
-    array = part.toarray() if isinstance(part, csr_matrix) else part
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "biuf":
+    if not isinstance(part, csr_matrix | np.ndarray) or part.ndim != 2:
         raise _unfit(shown, f"{name} is no matrix of numbers")
-    return array.astype(np.float32)
+    try:
+        return dense_features(part)
+    except ValueError as error:
+        raise _unfit(shown, f"{name}: {error}") from None
 
 
 def _test_ids(path: Path) -> NDArray[np.int64]:
@@ -82,10 +87,12 @@ def _edges(neighbors: Any, nodes: int, shown: Path) -> NDArray[np.int64]:
     try:
         counts = np.array([len(listed) for listed in neighbors.values()], np.int64)
         sources = np.repeat(np.array(list(neighbors), np.int64), counts)
-        targets = np.array(list(chain.from_iterable(neighbors.values())), np.int64)
+        targets = np.array(list(chain.from_iterable(neighbors.values())))
+        if len(targets) and targets.dtype.kind != "i":
+            raise TypeError
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise _unfit(shown, "graph is no dictionary of lists of nodes") from None
-    edges = np.stack([sources, targets])
+    edges = np.stack([sources, targets.astype(np.int64)])
     if edges.size and not 0 <= edges.min() <= edges.max() < nodes:
         raise _unfit(shown, f"graph names a node outside of 0 to {nodes - 1}")
     return edges

@@ -16,12 +16,14 @@ from pyarrow import csv, parquet
 from graphkit.data.sniffing import delimiter_character
 from graphkit.data.sources import QUOTING, READ_ERRORS, check_file, delimiter_name, is_gzip, open_text, records
 from graphkit.errors import GraphkitError
-from graphkit.nodes.archives import read_arrays
+from graphkit.nodes.archives import brief, read_arrays
 
 #: What files may be called, ``.gz`` after the last two aside.
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")
 #: What a column with ids of nodes is called.
-ID_NAMES = frozenset({"id", "node", "node_id", "nodeid", "node id"})
+ID_NAMES = frozenset({"id", "node", "nodeid", "node id", "index", "unnamed: 0", "__index_level_0__"})
+#: A label that is not known; case does not matter.
+MISSING = frozenset({"", "na", "nan", "null", "none"})
 
 _SAMPLE_LINES = 50
 
@@ -37,6 +39,11 @@ class Columns:
     columns: tuple[pa.Array, ...]
     #: How the file was laid out, for the report.
     layout: str
+
+    def id_places(self) -> list[int]:
+        """Returns which columns are called like ids; a first one without a name is one of pandas' index."""
+        names = self.names or ()
+        return [place for place, name in enumerate(names) if is_id(name) or (place == 0 and not name)]
 
     def name(self, place: int) -> str:
         """Returns how to speak of a column."""
@@ -77,7 +84,7 @@ def read_array(path: Path, names: Sequence[str]) -> NDArray[Any]:
         return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise GraphkitError(
-            f"{path} cannot be read as an npy file: {_brief(error)}; write it with numpy.save"
+            f"{path} cannot be read as an npy file: {brief(error)}; write it with numpy.save"
         ) from error
 
 
@@ -113,7 +120,7 @@ def _read_parquet(path: Path) -> Columns:
     try:
         table = parquet.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise GraphkitError(f"{path} cannot be read as Parquet: {_brief(error)}; write it again") from error
+        raise GraphkitError(f"{path} cannot be read as Parquet: {brief(error)}; write it again") from error
     names = tuple(name.strip().lower() for name in table.column_names)
     if not table.num_rows:
         raise GraphkitError(f"{path} has no rows; nothing can be made of it")
@@ -121,13 +128,14 @@ def _read_parquet(path: Path) -> Columns:
 
 
 def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]) -> Columns:
-    rows, delimiter = _first_rows(path)
+    rows, delimiter, before = _first_rows(path)
     header = _is_header(rows, roles, texts)
     width = len(rows[0])
     keys = [f"c{place}" for place in range(width)]
     named = [field.strip().lower() for field in rows[0]] if header else [""] * width
     read_as_text = set(texts) if width > 1 else set()
-    read_as_text |= {place for place in range(width) if any(named[place] in known for known in (ID_NAMES, *roles))}
+    known = frozenset().union(*roles)
+    read_as_text |= {place for place, name in enumerate(named) if is_id(name) or name in known}
     if header and len(rows) == 1:
         raise GraphkitError(f"{path} holds only a header; nothing can be made of it")
     quoting = delimiter in QUOTING
@@ -135,8 +143,12 @@ def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]
         file = pa.OSFile(str(path))
         table = csv.read_csv(
             pa.CompressedInputStream(file, "gzip") if is_gzip(path) else file,
-            read_options=csv.ReadOptions(column_names=keys, skip_rows=int(header)),
-            parse_options=csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoting else False),
+            read_options=csv.ReadOptions(column_names=keys, skip_rows=before + 1 if header else 0),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if quoting else False,
+                ignore_empty_lines=width > 1,  # in one column, they are rows without a value
+            ),
             convert_options=csv.ConvertOptions(
                 column_types={keys[place]: pa.string() for place in read_as_text if place < width},
                 strings_can_be_null=False,
@@ -145,24 +157,34 @@ def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]
     except (pa.ArrowException, *READ_ERRORS) as error:
         raise GraphkitError(
             f"{path} cannot be read with the delimiter {delimiter_name(delimiter)} and {width} columns: "
-            f"{_brief(error)}; mend the line"
+            f"{brief(error)}; mend the line"
         ) from error
     said = f"delimiter {delimiter_name(delimiter)}, {'a' if header else 'no'} header"
     return Columns(path, tuple(named) if header else None, tuple(_one(column) for column in table.columns), said)
 
 
-def _first_rows(path: Path) -> tuple[list[list[str]], str]:
-    """Returns the fields of the first lines, and the delimiter: that of the suffix, or else the one that parts best."""
+def _first_rows(path: Path) -> tuple[list[list[str]], str, int]:
+    """Returns the fields of the first lines, the delimiter, and how many empty lines come before them.
+
+    The delimiter is that of the suffix, or else the one that parts best.
+    """
     with open_text(path) as file:
         try:
-            lines = [line for line, _ in zip(file, range(_SAMPLE_LINES), strict=False) if line.strip()]
+            read = [line for line, _ in zip(file, range(_SAMPLE_LINES), strict=False)]
         except READ_ERRORS as error:
-            raise GraphkitError(f"{path} cannot be read: {_brief(error)}; fetch or write it again") from error
+            raise GraphkitError(f"{path} cannot be read: {brief(error)}; fetch or write it again") from error
+    lines = [line for line in read if line.strip()]
     if not lines:
         raise GraphkitError(f"{path} is empty; nothing can be made of it")
+    if lines[0].startswith("#"):
+        raise GraphkitError(
+            f"{path} starts with {lines[0].strip()[:60]!r}, and comments are not known; take such lines out, and name "
+            "columns without #"
+        )
     usual = delimiter_character("tab" if ".tsv" in path.suffixes else "comma")
     delimiter = next((mark for mark in (usual, "\t", ",", ";") if mark in lines[0]), usual)
-    return [record.fields for record in records(lines, delimiter) if record.fields], delimiter
+    fields = [record.fields for record in records(lines, delimiter) if record.fields]
+    return fields, delimiter, next(place for place, line in enumerate(read) if line.strip())
 
 
 def _is_header(rows: list[list[str]], roles: Sequence[frozenset[str]], texts: Sequence[int]) -> bool:
@@ -171,8 +193,8 @@ def _is_header(rows: list[list[str]], roles: Sequence[frozenset[str]], texts: Se
     if any(is_number(field) for field in first):
         return False
     if roles:
-        return all(any(field in role for field in first) for role in roles)
-    if not ID_NAMES.isdisjoint(first):
+        return all(any(field in role or (role > ID_NAMES and is_id(field)) for field in first) for role in roles)
+    if any(is_id(field) for field in first):
         return True
     below = [row for row in rows[1:] if len(row) == len(first)]
     ids = texts if len(first) > 1 else ()
@@ -184,17 +206,22 @@ def _numbers(fields: list[str]) -> bool:
     return bool(filled) and all(is_number(field) for field in filled)
 
 
+def is_id(name: str) -> bool:
+    """Whether a column of this name (lower case) holds ids of nodes."""
+    return name in ID_NAMES or name.endswith("_id")
+
+
 def is_number(text: str) -> bool:
-    """Whether a text reads as a number."""
+    """Whether a text reads as a number; 1_000 does not, as it does in Python alone."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text
 
 
 def texts_of(column: pa.Array, where: str) -> pa.Array:
-    """Returns the ids of a column as texts: whole numbers are written out.
+    """Returns the ids of a column as texts: whole numbers are written out, and blanks around texts are left out.
 
     Raises:
         GraphkitError: they are neither texts nor whole numbers, or one is missing.
@@ -203,7 +230,7 @@ def texts_of(column: pa.Array, where: str) -> pa.Array:
         column = column.dictionary_decode()
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or is_whole(column.type)):
         raise GraphkitError(f"{where} holds {column.type}; ids of nodes are texts or whole numbers")
-    texts = column.cast(pa.string())
+    texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     empty = pc.or_(pc.is_null(texts), pc.equal(pc.fill_null(texts, ""), ""))
     if pc.any(empty).as_py():
         row = pc.index(empty, True).as_py()
@@ -219,7 +246,3 @@ def is_whole(kind: pa.DataType) -> bool:
 def _one(column: pa.ChunkedArray) -> pa.Array:
     joined = column.combine_chunks()
     return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
-
-
-def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

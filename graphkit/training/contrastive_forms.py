@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphkit.losses import ContrastiveLoss
 from graphkit.models import Encoder, SGCEncoder
-from graphkit.nodes.augmentation import drop_edges, mask_features
+from graphkit.nodes.augmentation import EdgeDropper, mask_features
 from graphkit.nodes.compression import compressed_adjacency, pool, pool_neighborhoods
 from graphkit.nodes.graph import NodeGraph, adjacency
 from graphkit.nodes.partitioning import Partition
@@ -141,11 +141,11 @@ class FullGraphForm(Form):
         self._x, self._drop_rate, self._mask_rate = graph.x, drop_rate, mask_rate
         structure = adjacency(graph)
         self._edges = normalized(structure, loops=False) if loss.needs_edges else None
-        self._structure: csr_matrix | None = None
+        self._dropper: EdgeDropper | None = None
         self._normalized: Tensor | None = None
         self._propagated: Tensor | None = None
         if loss.views == 2:
-            self._structure = structure
+            self._dropper = EdgeDropper(structure)
         elif isinstance(encoder, SGCEncoder):
             *_, self._propagated = hop_features(normalized(structure), graph.x, encoder.hops)
         else:
@@ -156,15 +156,15 @@ class FullGraphForm(Form):
             return [encoder(self._propagated)]
         if self._normalized is not None:
             return [encoder.embed(self._x, self._normalized)]
-        assert self._structure is not None  # there are two views
+        assert self._dropper is not None  # there are two views
         generator = torch.Generator().manual_seed(seed)
-        return [self._augmented(encoder, self._structure, generator) for _ in range(2)]
+        return [self._augmented(encoder, self._dropper, generator) for _ in range(2)]
 
     def edges(self, batch: ClusterBatch) -> Tensor | None:  # noqa: D102
         return self._edges
 
-    def _augmented(self, encoder: Encoder, structure: csr_matrix, generator: torch.Generator) -> Tensor:
-        fewer = drop_edges(structure, self._drop_rate, generator)
+    def _augmented(self, encoder: Encoder, dropper: EdgeDropper, generator: torch.Generator) -> Tensor:
+        fewer = dropper(self._drop_rate, generator)
         return encoder.embed(mask_features(self._x, self._mask_rate, generator), fewer)
 
 

@@ -131,10 +131,11 @@ class Run:
         Raises:
             GraphkitError: its ids differ.
         """
-        trained_on = self.environment["graph"]
-        if trained_on != graph.fingerprint:
+        # A fingerprint reads the whole graph, so it is taken once.
+        trained_on, given = self.environment["graph"], graph.fingerprint
+        if trained_on != given:
             raise GraphkitError(
-                f"the run {self.folder} was trained on the graph {trained_on} and this graph is {graph.fingerprint}; "
+                f"the run {self.folder} was trained on the graph {trained_on} and this graph is {given}; "
                 "its ids would be mixed up, so give the graph of the run or train again"
             )
 

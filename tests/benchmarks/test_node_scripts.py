@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,16 @@ import torch
 from graphkit.errors import GraphkitError
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+RUN_FIGURES = (
+    "encoders",
+    "splits",
+    "clusters",
+    "nodes",
+    "seconds",
+    "cpu_seconds",
+    "partition_seconds",
+    "peak_anon_mib",
+)
 MACHINE = {"measured": {}, "stored": {}, "comparable": False, "reason": "a test", "cores_used_by_others": 0.0}
 
 
@@ -57,6 +68,9 @@ def test_the_comparison_prints_its_promised_object(
     assert set(result) >= {"machine", "graph", "losses", "ratio_time", "ratio_memory", "accuracies"}
     assert (result["graph"]["nodes"], result["graph"]["edges"], result["graph"]["features"]) == (900, 9000, 8)
     assert list(result["losses"]) == ["coles", "sce", "grace"]
+    assert result["pooled_hops"] == 1
+    step = result["losses"]["grace"]["step_at_full_size"]
+    assert step["measured"] and step["seconds"] > 0
     for loss, row in result["losses"].items():
         nodes = 300 if loss == "grace" else 900
         assert row["graph"]["nodes"] == nodes
@@ -90,8 +104,6 @@ def test_a_form_trains_in_a_process_of_its_own(tmp_path: Path) -> None:
     found = compressed_training.alone(setting)
     assert found["accuracy_mean"] == node_training.measure(setting)["accuracy_mean"]
     assert found["partition"]["method"] == "random"
-    with pytest.raises(GraphkitError, match=r"^sce in the form compressed ended: task.clusters is 301, .*; name"):
-        compressed_training.alone(node_training.Setting(**{**vars(setting), "clusters": 301}))
 
 
 def test_the_peak_of_memory_is_that_of_the_block() -> None:
@@ -99,6 +111,10 @@ def test_the_peak_of_memory_is_that_of_the_block() -> None:
 
     with node_training.PeakMemory() as idle:
         pass
+    if idle.measured_by != "VmHWM":
+        pytest.skip(
+            "/proc/self/clear_refs cannot be written here, and samples may miss a block that is soon given back"
+        )
     with node_training.PeakMemory() as busy:
         block = np.ones(40 * 2**17)  # 40 MiB
         del block
@@ -107,20 +123,60 @@ def test_the_peak_of_memory_is_that_of_the_block() -> None:
     assert 38 < busy.rise < 60
 
 
-def test_a_form_that_was_killed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "said", "how"),
+    [
+        (-9, "", "was killed, as it is where memory runs out"),
+        (2, "a warning\ntask.clusters is 301\n", "ended: task.clusters is 301"),
+        (-11, "", "ended: exit code -11"),
+    ],
+)
+def test_a_form_that_ends_early_is_named(monkeypatch: pytest.MonkeyPatch, code: int, said: str, how: str) -> None:
     import compressed_training
     import node_training
 
     sizes = {"clusters": 2, "partition": None, "epochs": 1, "dim": 1, "splits": 1, "threads": 1, "seed": 0}
     setting = node_training.Setting(loss="grace", form="full_graph", graph="", **sizes)
-    killed = subprocess.CompletedProcess([], -9, stdout="", stderr="")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
+    ended = subprocess.CompletedProcess([], code, stdout="", stderr=said)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(GraphkitError) as refused:
         compressed_training.alone(setting)
     assert str(refused.value) == (
-        "grace in the form full_graph was killed, as it is where memory runs out; name a smaller --full-graph-nodes, "
-        "or leave it out of --losses"
+        f"grace in the form full_graph {how}; name a smaller --full-graph-nodes, or leave it out of --losses"
     )
+
+
+def test_a_form_that_fails_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import compressed_training
+    import node_training
+
+    def alone(setting: node_training.Setting) -> dict[str, object]:
+        if (setting.loss, setting.form) == ("sce", "full_graph"):
+            raise GraphkitError("it was killed")
+        return node_training.measure(setting)
+
+    monkeypatch.setattr(compressed_training, "alone", alone)
+    words = "--nodes 300 --edges 3000 --features 8 --dim 8 --epochs 1 --splits 1 --threads 1 --losses sce,coles"
+    monkeypatch.setattr(sys, "argv", ["compressed_training", *words.split(), "--out", str(tmp_path / "result.json")])
+    assert compressed_training.main() == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["losses"]["sce"]["full_graph"] == {"failed": "it was killed"}
+    assert result["losses"]["sce"]["ratio_time"] is result["accuracies"]["sce"]["full_graph"] is None
+    assert result["accuracies"]["sce"]["compressed"] > 0
+    assert (result["ratios_are_of"], list(result["bars"]["heights"])) == ("coles", ["COLES"])
+    assert "SCE, full graph       failed: it was killed" in capsys.readouterr().out
+
+
+def test_a_step_that_would_take_too_long_is_estimated_by_the_square_of_the_nodes() -> None:
+    import compressed_training
+    import node_training
+
+    sizes = {"clusters": 2, "partition": None, "epochs": 1, "dim": 1, "splits": 1, "threads": 1, "seed": 0}
+    setting = node_training.Setting(loss="grace", form="compressed", graph="", **sizes)
+    row = {"graph": {"nodes": 10}, "full_graph": {"seconds": 6.0, "steps": 2}}
+    assert compressed_training.step_at_full_size(row, setting, 50, 74.0) == {"seconds": 75.0, "measured": False}
 
 
 @pytest.mark.parametrize(
@@ -132,13 +188,23 @@ def test_a_form_that_was_killed_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
             "compressed_training: --losses names 'triplet', and some of sce, coles, cca_ssg, grace are needed\n",
         ),
         (
+            "compressed_training",
+            ["--epochs", "0"],
+            "compressed_training: --epochs is 0; give at least 1, or leave it out for the default\n",
+        ),
+        (
+            "compressed_training",
+            ["--clusters", "0"],
+            "compressed_training: --clusters is 0; give at least 2, or leave it out for the default\n",
+        ),
+        (
             "structcomp",
             ["--runs", "runs", "--losses", "triplet"],
             "structcomp: --losses names 'triplet', and some of sce, coles, cca_ssg, grace are needed\n",
         ),
     ],
 )
-def test_unknown_losses_are_refused(
+def test_options_out_of_range_are_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     script: str,
@@ -184,14 +250,15 @@ def run_structcomp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 def test_the_tables_are_of_runs_and_go_on_where_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: list[list[str]]
 ) -> None:
-    words = ("--runs", tmp_path / "runs", "--quick", "--graphs", "planted", "--losses", "sce")
+    words = ("--runs", tmp_path / "runs", "--quick", "--threads", 1, "--graphs", "planted", "--losses", "sce")
     out = run_structcomp(monkeypatch, capsys, *words, "--json", "--out", tmp_path / "page")
-    result = json.loads(out[out.rindex('{"graphs"') :])
-    folders = {"planted-sce-full_graph", "planted-sce-compressed", "planted-sce-0.05", "planted-sce-0.2"}
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == folders
-    assert len(trained) == 4
-    for form, folder in (("vanilla", "planted-sce-full_graph"), ("compressed", "planted-sce-compressed")):
-        metrics = json.loads((tmp_path / "runs" / folder / "metrics.json").read_text())
+    result = json.loads(out[out.rindex('{"threads"') :])
+    names = {"planted-sce-full_graph", "planted-sce-compressed", "planted-sce-0.05", "planted-sce-0.2"}
+    folders = {path.name.rpartition("-")[0]: path for path in (tmp_path / "runs").iterdir()}
+    assert set(folders) == names
+    assert len(trained) == 4 and all("trainer.threads=1" in line for line in trained)
+    for form, name in (("vanilla", "planted-sce-full_graph"), ("compressed", "planted-sce-compressed")):
+        metrics = json.loads((folders[name] / "metrics.json").read_text())
         row = result["graphs"]["planted"]["methods"]["SCE"][form]
         assert row["accuracy_mean"] == metrics["probe"]["accuracy_mean"]
         assert row["seconds"] == metrics["train"]["seconds"] + metrics["train"]["partition_seconds"]
@@ -206,11 +273,57 @@ def test_the_tables_are_of_runs_and_go_on_where_they_were(
     assert "## planted: 2,000 nodes, 222 clusters, 1 encoder × 2 splits" in page
     assert f"| SCE | {untrained['A2X']:.4f} (2) |" in page
 
+    assert "Threads of every run: 1." in page
+    assert len(result["machines"]) == len(result["git_revisions"]) == 1
+
+    # One that was killed is trained from its start: its memory would be that of a session that trained less.
     trained.clear()
-    (tmp_path / "runs/planted-sce-0.2/embeddings.parquet").unlink()  # as if it had been killed at the end
+    (folders["planted-sce-0.2"] / "metrics.json").unlink()
     again = run_structcomp(monkeypatch, capsys, *words, "--json")
-    assert trained == [[f"resume={tmp_path / 'runs/planted-sce-0.2'}"]]
-    assert json.loads(again[again.rindex('{"graphs"') :])["graphs"] == result["graphs"]
+    assert [line[-2:] for line in trained] == [[f"run_dir={folders['planted-sce-0.2']}", "overwrite=true"]]
+    probed = json.loads(again[again.rindex('{"threads"') :])
+    assert probed["graphs"] == result["graphs"]
+
+
+def test_other_settings_have_another_folder() -> None:
+    import structcomp
+
+    quick, full = (structcomp.table_runs(["planted"], ["sce"], quick=quick)[0] for quick in (True, False))
+    assert quick.name == full.name
+    lines = [quick.words, full.words, (*full.words, "trainer.threads=1"), (*full.words, "trainer.threads=2")]
+    assert len({structcomp.settings_hash(line) for line in lines}) == 4
+    assert structcomp.settings_hash(full.words) == structcomp.settings_hash((*full.words, "trainer.threads=null"))
+
+
+def test_cora_stands_beside_the_release() -> None:
+    import structcomp
+
+    def row(mean: float) -> dict[str, dict[str, float]]:
+        return {"compressed": {"accuracy_mean": mean, "accuracy_std": 0.01, "splits": 25}}
+
+    lines = structcomp.beside_release({"SCE": row(0.8130), "COLES": row(0.8119), "GRACE, 2 layers": row(0.9)})
+    assert lines[-2:] == [
+        "| SCE | 0.8130 | 0.0020 | 0.8147 | yes |",
+        "| COLES | 0.8119 | 0.0020 | 0.8140 | no |",
+    ]
+
+
+def test_all_machines_and_revisions_of_runs_are_listed() -> None:
+    import structcomp
+
+    def run(revision: str) -> SimpleNamespace:
+        environment = {"cpus": 2, "platform": "Linux", "packages": {"torch": "2"}, "git_revision": revision}
+        return SimpleNamespace(
+            environment=environment, **dict.fromkeys(RUN_FIGURES, 0), accuracy=SimpleNamespace(mean=0, std=0)
+        )
+
+    runs = {
+        wanted: run(revision)
+        for wanted, revision in zip(structcomp.sweep_runs("cora", 99, ["sce"], quick=False), "abaca", strict=True)
+    }
+    found = structcomp.collect(runs)
+    assert found["git_revisions"] == ["a", "b", "c"]
+    assert found["machines"] == [{"cpus": 2, "platform": "Linux", "torch": "2"}]
 
 
 def test_runs_have_the_settings_of_their_graph() -> None:

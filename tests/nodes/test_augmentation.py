@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from graphkit import GraphkitError
-from graphkit.nodes.augmentation import drop_edges, mask_features
+from graphkit.nodes.augmentation import EdgeDropper, drop_edges, mask_features
 from graphkit.nodes.propagation import normalized
 
 
@@ -32,6 +32,18 @@ def test_what_is_left_is_the_normalised_adjacency_of_some_of_the_edges(nodes: in
     assert not (kept & (adjacency.toarray() == 0)).any()
     expected = normalized(csr_matrix(kept.astype(np.float32))).to_dense()
     torch.testing.assert_close(view, expected)
+
+
+@given(nodes=st.integers(1, 15), seed=st.integers(0, 999))
+def test_views_of_one_dropper_are_those_of_a_plain_one(nodes: int, seed: int) -> None:
+    """Edges are numbered by rows of the upper triangle, and each view draws one number an edge."""
+    adjacency, dropper_draws, draws = random_adjacency(nodes, seed), generator(seed), generator(seed)
+    dropper, upper = EdgeDropper(adjacency), np.argwhere(np.triu(adjacency.toarray(), k=1))
+    for rate in (0.5, 0.2):
+        kept = upper[torch.rand(len(upper), generator=draws).numpy() >= rate]
+        plain = np.zeros((nodes, nodes), np.float32)
+        plain[kept[:, 0], kept[:, 1]] = plain[kept[:, 1], kept[:, 0]] = 1
+        assert torch.equal(dropper(rate, dropper_draws).to_dense(), normalized(csr_matrix(plain)).to_dense())
 
 
 def test_the_rates_0_and_1_drop_nothing_and_all() -> None:

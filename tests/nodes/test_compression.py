@@ -212,3 +212,11 @@ def test_a_partition_of_another_graph_is_refused() -> None:
     with pytest.raises(GraphkitError) as error:
         compressed_adjacency(cliques(2, 3), Partition.singletons(5))
     assert str(error.value) == "the graph has 6 nodes and the partition 5; both have to be of the same graph"
+
+
+def test_means_of_a_million_equal_rows_are_that_row() -> None:
+    """A sum in float32 would be off in the third digit."""
+    x = torch.full((1_000_003, 1), 0.1)
+    clusters = torch.zeros(len(x), dtype=torch.int64)
+    clusters[-3:] = torch.tensor([1, 2, 2])
+    assert (pool(x, Partition(clusters)) - 0.1).abs().max() < 1e-6

@@ -63,7 +63,7 @@ def test_tables_with_ids_of_texts(tmp_path: Path) -> None:
     assert [(split.train.tolist(), split.test.tolist()) for split in mask_splits(graph)] == [([1], [0])]
     assert report.lines() == [
         f"{tmp_path}/edges.tsv: delimiter tab, a header",
-        f"{tmp_path}/features.csv: delimiter comma, a header",
+        f"{tmp_path}/features.csv: delimiter comma, a header, features age, height",
         "4 nodes under their own ids, 2 features",
         "3 undirected edges of 5 rows; left out: 1 repeated (in either direction), 1 self-loops",
         "3 nodes have labels, of 2 classes",
@@ -74,7 +74,7 @@ def test_tables_with_ids_of_texts(tmp_path: Path) -> None:
     ]
 
 
-PATH = np.array([[0, 1], [1, 2]])
+PATH = np.array([[0, 1], [1, 2], [2, 1]])
 X = np.array([[1, 0], [0, 2], [3, 3]])
 
 
@@ -151,6 +151,61 @@ def test_a_first_column_of_texts_is_one_of_ids_and_007_is_not_7(tmp_path: Path) 
     assert graph.y.tolist() == [1, -1, 0]
 
 
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"features_csv": ",a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},  # pandas' index, as to_csv and to_parquet write it
+        {"features_csv": "Unnamed: 0,a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},
+        {"features_csv": "\n\npaper_id,a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},
+        {"features_parquet": pa.table({"a": [5, 6, 7], "b": [5.5, 6.5, 7.5], "__index_level_0__": [1, 0, 2]})},
+        {
+            "features_parquet": pa.table(
+                {"index": [1, 0, 2], "x": pa.array([[5, 6], [7, 8], [9, 9]], pa.list_(pa.int64()))}
+            )
+        },
+    ],
+)
+def test_columns_of_ids_go_by_many_names(tmp_path: Path, features: dict[str, Any]) -> None:
+    graph, report = imported(tmp_path, edges_csv=" node_1 ,node_2\n1, 0\n0 ,2\n", **features)
+    assert graph.node_ids is not None and graph.node_ids.labels.to_pylist() == ["1", "0", "2"]
+    assert (report.features, report.edges, report.doubt) == (2, 2, None)
+
+
+def test_a_first_feature_that_may_be_ids_is_warned_of(tmp_path: Path) -> None:
+    _, report = imported(tmp_path, edges_csv="0,1\n1,2\n", features_csv="paper,a\n1,5\n0,5\n2,7\n")
+    assert (
+        f"warning: column 'paper' of {tmp_path}/features.csv has another whole number in each row, as ids have, and "
+        "was read as a feature; if it holds ids, name it id in a header"
+    ) in report.lines()
+    assert f"{tmp_path}/features.csv: delimiter comma, a header, features paper, a" in report.lines()
+
+
+@pytest.mark.parametrize("mark", ["", "NA", "NaN", "nan", "null", "None"])
+def test_labels_that_are_missing_have_many_marks(tmp_path: Path, mark: str) -> None:
+    for number, (label, classes) in enumerate((("good", [-1, 0, -1]), ("0", [-1, 0, -1]))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        graph, _ = imported(folder, edges_npy=PATH, features_npy=X, labels_csv=f"id,label\n0,{mark}\n1,{label}\n")
+        assert graph.y.tolist() == classes
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [("label,split\n0,train\n1,test\n0,\n", [0, 1, 0]), ("label\n0\n\n1\n", [0, -1, 1])],
+)
+def test_labels_without_ids_are_one_a_node(tmp_path: Path, labels: str, expected: list[int]) -> None:
+    graph, _ = imported(tmp_path, edges_npy=PATH, features_npy=X, labels_csv=labels)
+    assert graph.y.tolist() == expected
+
+
+def test_two_edges_in_an_archive_are_read_as_its_key_says(tmp_path: Path) -> None:
+    for key, ends in (("edges", [[0, 1], [0, 2]]), ("edge_index", [[0, 0], [1, 2]])):
+        folder = tmp_path / key
+        folder.mkdir()
+        graph, _ = imported(folder, edges_npz={key: np.array(ends)}, features_npy=X)
+        assert adjacency(graph).toarray().tolist() == [[0, 1, 1], [1, 0, 0], [1, 0, 0]]
+
+
 def test_a_first_row_of_texts_is_no_header_where_ids_or_labels_are_numbers_below(tmp_path: Path) -> None:
     """A row that was taken for a header would be lost without a word."""
     graph, report = imported(
@@ -199,12 +254,12 @@ def test_features_of_an_array_are_converted_block_by_block(tmp_path: Path, monke
 
 
 def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
-    _, report = imported(tmp_path, edges_npy=np.array([[1, 1], [2, 2]]), features_npy=X)
+    _, report = imported(tmp_path, edges_npy=np.array([[1, 1], [2, 2], [0, 0]]), features_npy=X)
     assert [line for line in report.lines() if line.startswith("warning")] == [
         "warning: there are no edges, so nothing can be learnt of the structure",
         "warning: without labels embeddings are made, but none are probed; --labels FILE gives them",
     ]
-    assert "0 undirected edges of 2 rows; left out: 2 self-loops" in report.lines()
+    assert "0 undirected edges of 3 rows; left out: 3 self-loops" in report.lines()
     (tmp_path / "more").mkdir()
     labels = np.repeat([0, 1], [25, 8])
     _, report = imported(tmp_path / "more", edges_npy=PATH, features_npy=np.ones((33, 1)), labels_npy=labels)
@@ -259,7 +314,7 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
             "edges.npz has the arrays lines, and none of them is called edges or edge_index; rename one",
         ),
         (
-            {"edges_npy": np.array([[0, 1], [1, 3]]), "features_npy": X},
+            {"edges_npy": np.array([[0, 1], [1, 3], [1, 2]]), "features_npy": X},
             "edges.npy, column 2, row 2: there is no node 3; the features have 3 rows, 0 to 2, so add its row, or give "
             "the features a column named id",
         ),
@@ -284,13 +339,71 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
         ),
         (
             {"edges_csv": "a,b,c\n0,1,2\n", "features_npy": X},
-            "edges.csv has 3 columns (delimiter comma, no header); edges need two, or a header that names two of them "
-            "source and target",
+            "edges.csv has 3 columns (delimiter comma, no header), a, b, c; edges need two, or a header that names one "
+            "of them source and one target",
         ),
         (
             {"edges_csv": "0\n1\n", "features_npy": X},
-            "edges.csv has 1 column (delimiter comma, no header); edges need two, or a header that names two of them "
-            "source and target",
+            "edges.csv has 1 column (delimiter comma, no header), 0; edges need two, or a header that names one of "
+            "them source and one target",
+        ),
+        (
+            {"edges_csv": "source,weight,dest_id\n0,1,2\n", "features_npy": X},
+            "edges.csv has 3 columns (delimiter comma, no header), source, weight, dest_id; edges need two, or a "
+            "header that names one of them source and one target",
+        ),
+        (
+            {"edges_csv": "id1,from,to\n0,1,2\n", "features_npy": X},
+            "edges.csv has 3 columns (delimiter comma, a header), id1, from, to; edges need two, or a header that "
+            "names one of them source and one target",
+        ),
+        (
+            {"edges_npy": np.array([[0, 1], [1, 2]]), "features_npy": X},
+            "edges.npy holds edges of shape [2, 2], which may be [edges, 2] or [2, edges]; save them with "
+            "numpy.savez(edges=…) or numpy.savez(edge_index=…)",
+        ),
+        (
+            {"edges_csv": "0,1\n99999999999999999999,2\n", "features_npy": X},
+            "edges.csv, column 1, row 2: '99999999999999999999' is no number of a node, and the features have no ids; "
+            "give them a column named id, or number nodes 0 to 2",
+        ),
+        (
+            {"edges_csv": "0,1\n--4,2\n", "features_npy": X},
+            "edges.csv, column 1, row 2: '--4' is no number of a node, and the features have no ids; give them a "
+            "column named id, or number nodes 0 to 2",
+        ),
+        (
+            {"edges_csv": "# a comment\n0,1\n", "features_npy": X},
+            "edges.csv starts with '# a comment', and comments are not known; take such lines out, and name columns "
+            "without #",
+        ),
+        (
+            {"edges_csv": "0,1\n", "features_csv": "index,paper_id,a\n0,7,1\n1,8,1\n"},
+            "features.csv has several columns of ids, column 'index' and column 'paper_id'; leave one, and rename or "
+            "drop the others",
+        ),
+        (
+            {"edges_npy": PATH, "features_npy": X, "labels_csv": "paper_id,kind,label\n1,a,x\n2,b,y\n"},
+            "labels.csv has 3 columns (paper_id, kind, label), and which are ids and which labels is not clear; name "
+            "them id and label, and leave others out",
+        ),
+        (
+            {"edges_npy": PATH, "features_npy": X, "masks_csv": "paper,split\n1,train\n2,test\n0,val\n"},
+            "masks.csv has 2 columns (paper, split), and which are ids and which masks is not clear; name them id and "
+            "split, or id, train, val and test, and leave others out",
+        ),
+        (
+            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,train,test\n1,1,0\n2,1,1\n"},
+            "masks.csv: node 2 is in train and in test; take it out of one",
+        ),
+        (
+            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,train,test\n1,1,0\n2,0,1\n"},
+            "masks.csv says which nodes train and test, and there are no labels to train on; give them too (--labels "
+            "FILE)",
+        ),
+        (
+            {"edges_npy": PATH, "features_npy": X, "masks_npz": {"train_masks": np.ones((2, 4), bool)}},
+            "masks.npz, array 'train_masks' is bool[2, 4], and there are 3 nodes; bool[splits, nodes] is needed",
         ),
         ({"edges_csv": "", "features_npy": X}, "edges.csv is empty; nothing can be made of it"),
         (
@@ -386,7 +499,8 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
         ),
         (
             {"edges_npy": PATH, "features_npy": X, "labels_csv": "id,a,b\n1,x,y\n"},
-            "labels.csv has 3 columns; labels need an id and a label, or a header that names them id and label",
+            "labels.csv has 3 columns (id, a, b), and which are ids and which labels is not clear; name them id and "
+            "label, and leave others out",
         ),
         (
             {"edges_npy": PATH, "features_npy": X, "masks_npy": np.array([1, 0, 0])},

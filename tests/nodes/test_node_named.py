@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from node_files import heterophilous_arrays, planetoid_parts, ppnp_arrays, write_planetoid
+from scipy.sparse import csr_matrix
 
 from graphkit.errors import GraphkitError
 from graphkit.nodes import NODE_DATASETS, NodeGraph, adjacency, load, mask_splits, names
@@ -50,6 +51,13 @@ def test_planetoid_files_are_put_together_as_published(tmp_path: Path) -> None:
         ("graph", {0: [7]}, "graph names a node outside of 0 to 6"),
         ("graph", [1, 2], "graph is no dictionary of lists of nodes"),
         ("graph", {0: ["a"]}, "graph is no dictionary of lists of nodes"),
+        ("graph", {0: [0.5]}, "graph is no dictionary of lists of nodes"),
+        ("test.index", [6, 9 * 10**14], "test.index names node 900000000000000, and there are rows of 6 nodes"),
+        (
+            "tx",
+            csr_matrix((2, 10**12)),
+            "tx: the shape [2, 1000000000000] has more than 268,435,456 values",
+        ),
     ],
 )
 def test_planetoid_files_that_do_not_fit_together_are_refused(tmp_path: Path, part: str, value: Any, why: str) -> None:
@@ -98,6 +106,42 @@ def test_heterophilous_archives_get_both_directions_and_masks_by_node(tmp_path: 
             ppnp_arrays,
             {"labels": np.array([{}] * 3)},
             "cannot be read as an npz archive: Object arrays cannot be loaded",
+        ),
+        (
+            ppnp_arrays,
+            {"attr_matrix.shape": np.array([3, 10**12])},
+            "is damaged: attr_matrix: the shape [3, 1000000000000] has more than 268,435,456 values; fetch it again",
+        ),
+        (
+            ppnp_arrays,
+            {"attr_matrix.data": np.array(["a", "b"])},
+            "is damaged: attr_matrix is no sparse matrix (data is no vector of numbers); fetch it again",
+        ),
+        (ppnp_arrays, {"attr_matrix.shape": np.array(5)}, "is damaged: attr_matrix is no sparse matrix ("),
+        (
+            ppnp_arrays,
+            {"adj_matrix.indptr": np.array([0, 3, 1, 3])},
+            "is damaged: adj_matrix is no sparse matrix (indptr does not part the entries into its rows); fetch it ",
+        ),
+        (
+            ppnp_arrays,
+            {"labels": np.array(["a", "b", "c"])},
+            "is damaged: labels holds <U1, and whole numbers are needed; fetch it again",
+        ),
+        (
+            heterophilous_arrays,
+            {"node_labels": np.array([0.5, np.nan, 1])},
+            "is damaged: node_labels holds float64, and whole numbers are needed; fetch it again",
+        ),
+        (
+            heterophilous_arrays,
+            {"node_features": np.array([["a"]] * 3)},
+            "is damaged: node_features: <U1[3, 1] is no matrix of numbers; fetch it again",
+        ),
+        (
+            heterophilous_arrays,
+            {"train_masks": np.array([["a"] * 3])},
+            "is damaged: train_masks holds <U1, and whole numbers are needed; fetch it again",
         ),
         (
             heterophilous_arrays,

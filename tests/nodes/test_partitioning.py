@@ -293,3 +293,16 @@ def test_quality_of_another_graph_is_refused() -> None:
     assert refusal(quality, TRIANGLES, Partition.singletons(6)) == (
         "the graph has 7 nodes and the partition 6; both have to be of the same graph"
     )
+
+
+def test_an_adjacency_that_is_not_square_is_refused() -> None:
+    matrix = csr_matrix(np.ones((3, 5), np.float32))
+    for measured in (
+        lambda: partition(matrix, 2, method="random"),
+        lambda: quality(matrix, Partition(torch.tensor([0, 1, 0]))),
+    ):
+        with pytest.raises(GraphkitError) as error:
+            measured()
+        assert str(error.value) == (
+            "the adjacency has the shape [3, 5], and [N, N] is needed; graphkit.nodes.adjacency makes one"
+        )
