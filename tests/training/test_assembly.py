@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from strategies import random_graph
 
-from graphkit.cli.compose import RunConfig, to_plain
+from graphkit.cli.complaints import RunConfig
+from graphkit.cli.compose import to_plain
 from graphkit.cli.settings import conf_folder
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
