@@ -106,10 +106,13 @@ def test_choice_composes(group: str, name: str) -> None:
 def test_experiment_changes_settings_that_exist(name: str) -> None:
     """Hydra adds a key that an experiment misspells: only a comparison with the groups' keys shows it."""
     raw = load("experiment", name)
-    overridden = {
-        key.removeprefix("override /"): value for entry in raw.pop("defaults", []) for key, value in entry.items()
-    }
-    plain = composed(*(f"{group}={choice}" for group, choice in overridden.items()))
+    words: list[str] = []
+    for entry in raw.pop("defaults", []):
+        if isinstance(entry, dict):
+            words += [f"{key.removeprefix('override /')}={value}" for key, value in entry.items()]
+        elif entry != "_self_":  # an experiment that it goes on from
+            words.append(f"experiment={entry}")
+    plain = composed(*words)
     for group, settings in raw.items():
         known = plain[group] if isinstance(settings, dict) else plain
         assert set(settings if isinstance(settings, dict) else [group]) <= set(known), group
