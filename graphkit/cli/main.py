@@ -222,12 +222,12 @@ files: .npy, .npz, .parquet, .csv, .tsv (the last two also gzipped)
   edges     two columns of ids; or an array [edges, 2] or [2, edges] (of an npz: edges or edge_index). A header
             names two columns source and target (or src, dst, from, to). Edges become undirected; self-loops and
             repeated ones are left out.
-  features  numbers, one row a node, beside a column named id, node or node_id (or a first column of texts); without
-            ids, nodes are numbered 0, 1, 2 ... as their rows. Parquet may have one column of lists.
-  labels    id and label, or one label a node in the order of the features: texts, or whole numbers from 0; empty or -1
-            where a class is not known
+  features  numbers, one row a node, beside a column named id, node, index or ..._id (or a first column of texts);
+            without ids, nodes are numbered 0, 1, 2 ... as their rows. Parquet may have one column of lists.
+  labels    id and label, or one label a node in the order of the features: texts, or whole numbers from 0; empty, NA or
+            -1 where a class is not known
   masks     which nodes train and test: columns train, val and test of true and false, or one column split that says
-            train, val or test; or an npz of train_mask, val_mask, test_mask (bool[nodes] or bool[nodes, splits])
+            train, val or test; or an npz of train_mask, val_mask, test_mask (bool[nodes] or bool[nodes, splits]); they need labels
 
 example:
   graphkit data import-nodes --edges cites.tsv --features words.parquet --labels topics.csv --out papers
