@@ -40,7 +40,7 @@ def from_dgl(graph: DGLGraph, *, features: str = "feat", labels: str = "label") 
         held = ", ".join(graph.ndata) or "nothing"
         raise GraphkitError(
             f"the DGLGraph has no ndata[{features!r}]{did_you_mean(features, graph.ndata)}; it has {held}, so say "
-            "which is meant: from_dgl(graph, features=NAME)"
+            "which is meant: graphkit.dgl.from_dgl(graph, features=NAME)"
         )
     starts, indices, _ = graph.adj_tensors("csc")
     data = Data(x=graph.ndata[features], adj_t=sparse_rows(starts, indices))

@@ -87,8 +87,8 @@ def test_what_is_no_graph_of_one_kind_with_features_is_refused() -> None:
     with pytest.raises(GraphkitError) as error:
         from_dgl(directed(), features="feats")
     assert str(error.value) == (
-        "the DGLGraph has no ndata['feats']; nearest: feat; it has feat, so say which is meant: from_dgl(graph, "
-        "features=NAME)"
+        "the DGLGraph has no ndata['feats']; nearest: feat; it has feat, so say which is meant: "
+        "graphkit.dgl.from_dgl(graph, features=NAME)"
     )
     several = dgl.heterograph({("user", "likes", "film"): ([0], [1]), ("user", "knows", "user"): ([0], [1])})
     with pytest.raises(GraphkitError) as error:

@@ -47,7 +47,8 @@ def test_the_example_of_nodes_embeds_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(block_with("ContrastiveTask("), "README.md", "exec"), {})
-    assert capsys.readouterr().out == "torch.Size([2000, 512])\n"
+    assert capsys.readouterr().out.startswith("torch.Size([2000, 512])\n")
+    assert (tmp_path / "nodes-run" / "embeddings.parquet").is_file()
 
 
 def test_the_documented_make_targets_exist() -> None:

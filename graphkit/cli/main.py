@@ -227,7 +227,8 @@ files: .npy, .npz, .parquet, .csv, .tsv (the last two also gzipped)
   labels    id and label, or one label a node in the order of the features: texts, or whole numbers from 0; empty, NA or
             -1 where a class is not known
   masks     which nodes train and test: columns train, val and test of true and false, or one column split that says
-            train, val or test; or an npz of train_mask, val_mask, test_mask (bool[nodes] or bool[nodes, splits]); they need labels
+            train, val or test; or an npz of train_mask, val_mask, test_mask (bool[nodes] or bool[nodes, splits]); they
+            need labels
 
 example:
   graphkit data import-nodes --edges cites.tsv --features words.parquet --labels topics.csv --out papers

@@ -20,6 +20,11 @@ _Ids = NDArray[np.int64]
 _NODE = re.compile(r"-?[0-9]{1,18}")
 
 
+def _of_header(row: int) -> str:
+    """Returns what else may be wrong where a row is the first of its table."""
+    return "" if row else "; if row 1 is a header, name its columns source and target, of labels id and label"
+
+
 @dataclass(frozen=True)
 class NodeLookup:
     """The nodes of a graph, as other tables name them."""
@@ -44,7 +49,9 @@ class NodeLookup:
             try:
                 self.ids.id(str(texts[row].as_py()))
             except GraphkitError as error:
-                raise GraphkitError(f"{where}, row {row + 1}: {error}; every node needs its row of features") from None
+                raise GraphkitError(
+                    f"{where}, row {row + 1}: {error}; every node needs its row of features{_of_header(row)}"
+                ) from None
         return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
     def _numbers(self, column: pa.Array, where: str) -> _Ids:
@@ -59,7 +66,7 @@ class NodeLookup:
             row, text = next((row, text) for row, text in listed if not _NODE.fullmatch(text))
             raise GraphkitError(
                 f"{where}, row {row + 1}: {text!r} is no number of a node, and the features have no ids; give them a "
-                f"column named id, or number nodes 0 to {self.nodes - 1}"
+                f"column named id, or number nodes 0 to {self.nodes - 1}{_of_header(row)}"
             ) from None
         found = np.asarray(numbers.to_numpy(zero_copy_only=False), np.int64)
         outside = (found < 0) | (found >= self.nodes)

@@ -48,7 +48,7 @@ def random_splits(y: Tensor, *, number: int = 50, per_class: int = 20, seed: int
         if len(nodes) <= per_class:
             raise GraphkitError(
                 f"class {int(y[nodes[0]])} has {len(nodes)} labelled nodes, and splits need {per_class} to train and "
-                f"at least one more to test; take fewer labels a class (at most {len(nodes) - 1}), or label more nodes"
+                f"at least one more to test; take fewer (task.labels_per_class={len(nodes) - 1}), or label more nodes"
             )
     splits = []
     for place in range(number):

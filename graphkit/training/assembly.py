@@ -15,8 +15,8 @@ from typing import Any, get_type_hints
 from graphkit.engine import CPU, EmbeddingTable, Engine, RowOptimizer
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph
-from graphkit.losses import Loss
-from graphkit.models import Model
+from graphkit.losses import ContrastiveLoss, Loss
+from graphkit.models import Encoder, Model
 from graphkit.queries import ONE_HOP
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training.plan import OPEN_SAMPLER_SETTINGS, OPEN_TRAINER_SETTINGS, complete
@@ -143,7 +143,7 @@ def _assemble_embedding(config: Config, graph: KnowledgeGraph) -> tuple[Config, 
     """Builds a task of query embeddings."""
     engine = _engine(config)
     model = _build_model(config, graph)
-    loss = build(config, "loss", Loss)  # type: ignore[type-abstract]  # a subclass is made
+    loss = build(config, "loss", Loss, advice=_advice(config, "loss"))  # type: ignore[type-abstract]
     _check_plans(config)
     config = complete(config, graph, model, full=loss.full, structures=_default_structures(config, model))
     options = {key: value for key, value in config["sampler"].items() if key not in ("threads", "ahead")}
@@ -182,7 +182,15 @@ def resume(run: Run, config: Config) -> Trainer:
 
 
 def _build_model(config: Config, graph: KnowledgeGraph) -> Model:
-    return build(config, "model", Model, num_relations=graph.num_relations)  # type: ignore[type-abstract]
+    advice = _advice(config, "model")
+    return build(config, "model", Model, num_relations=graph.num_relations, advice=advice)  # type: ignore[type-abstract]
+
+
+def _advice(config: Config, group: str) -> str | None:
+    """Returns what to do with a part that is for graphs of nodes, where one for knowledge graphs is needed."""
+    made = made_kind(named_target(config, group))
+    of_nodes = made is not None and issubclass(made, Encoder | ContrastiveLoss)
+    return "it is for graphs of nodes, which experiment=structcomp trains on" if of_nodes else None
 
 
 def _engine(config: Config) -> dict[str, Engine]:

@@ -282,6 +282,11 @@ def test_number_of_answers(fails: Fails, made: Path) -> None:
             ["loss._target_=graphkit.models.ComplEx"],
             "loss._target_ is graphkit.models.ComplEx, which makes no Loss; choose loss=NAME",
         ),
+        (
+            ["loss=grace"],
+            "loss._target_ is graphkit.losses.GRACE, which makes no Loss; it is for graphs of nodes, which "
+            "experiment=structcomp trains on",
+        ),
         # Graphkit's own modules lead to others, and its functions write files: neither is within reach.
         (
             ["graph._target_=graphkit.training.run.subprocess.run"],

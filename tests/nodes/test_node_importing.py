@@ -329,6 +329,12 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
             "column named id, or number nodes 0 to 2",
         ),
         (
+            {"edges_csv": "citing,cited\nann,bob\n", "features_csv": "ann,1\nbob,2\n"},
+            "edges.csv, column 1, row 1: the graph has no node 'citing', nor one spelled like it; it has 2, e.g. ann, "
+            "bob; every node needs its row of features; if row 1 is a header, name its columns source and target, of "
+            "labels id and label",
+        ),
+        (
             {"edges_csv": "ann,bob\nann,rob\n", "features_csv": "ann,1\nbob,2\n"},
             "edges.csv, column 2, row 2: the graph has no node 'rob'; nearest: bob; every node needs its row of "
             "features",

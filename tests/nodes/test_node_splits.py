@@ -57,7 +57,7 @@ def test_every_node_of_a_class_is_drawn_equally_often() -> None:
             [0] * 30 + [1] * 12,
             {},
             "class 1 has 12 labelled nodes, and splits need 20 to train and at least one more to test; take fewer "
-            "labels a class (at most 11), or label more nodes",
+            "(task.labels_per_class=11), or label more nodes",
         ),
         ([-1, -1], {}, "no node has a label; splits need labels, so give y (or import with --labels)"),
         ([], {}, "no node has a label; splits need labels, so give y (or import with --labels)"),
