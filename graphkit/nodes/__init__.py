@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphkit.nodes.augmentation import EdgeDropper, drop_edges, mask_features
-    from graphkit.nodes.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
     from graphkit.nodes.compression import compressed_adjacency, membership, pool, pool_neighborhoods
     from graphkit.nodes.graph import NodeGraph, adjacency, undirected
-    from graphkit.nodes.importing import NodeImportReport, import_nodes
-    from graphkit.nodes.named import load
+    from graphkit.nodes.imported.importing import NodeImportReport, import_nodes
+    from graphkit.nodes.imported.store import open_store
     from graphkit.nodes.partitioning import METHODS, Partition, PartitionQuality, partition, quality
     from graphkit.nodes.planted import planted_communities
     from graphkit.nodes.propagation import hop_features, normalized, propagate
+    from graphkit.nodes.published.catalogue import FETCHED, NODE_DATASETS, NodeDataset, names
+    from graphkit.nodes.published.named import load
     from graphkit.nodes.splits import NodeSplit, mask_splits, random_splits
     from graphkit.nodes.standardizing import STANDARD_FORMS, standardized
-    from graphkit.nodes.store import open_store
 
 _HOMES = {
-    "FETCHED": "catalogue",
+    "FETCHED": "published.catalogue",
     "METHODS": "partitioning",
-    "NODE_DATASETS": "catalogue",
+    "NODE_DATASETS": "published.catalogue",
     "EdgeDropper": "augmentation",
     "STANDARD_FORMS": "standardizing",
-    "NodeDataset": "catalogue",
+    "NodeDataset": "published.catalogue",
     "NodeGraph": "graph",
-    "NodeImportReport": "importing",
+    "NodeImportReport": "imported.importing",
     "NodeSplit": "splits",
     "Partition": "partitioning",
     "PartitionQuality": "partitioning",
@@ -38,14 +38,14 @@ _HOMES = {
     "compressed_adjacency": "compression",
     "drop_edges": "augmentation",
     "hop_features": "propagation",
-    "import_nodes": "importing",
-    "load": "named",
+    "import_nodes": "imported.importing",
+    "load": "published.named",
     "mask_features": "augmentation",
     "mask_splits": "splits",
     "membership": "compression",
-    "names": "catalogue",
+    "names": "published.catalogue",
     "normalized": "propagation",
-    "open_store": "store",
+    "open_store": "imported.store",
     "partition": "partitioning",
     "planted_communities": "planted",
     "pool": "compression",

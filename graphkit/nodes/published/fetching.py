@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 from graphkit.atomic import new_folder
 from graphkit.data.named import VARIABLE
 from graphkit.errors import GraphkitError
-from graphkit.nodes.catalogue import FETCHED, FetchedDataset
+from graphkit.nodes.published.catalogue import FETCHED, FetchedDataset
 
 
 def fetch(name: str, root: Path | None) -> Data:

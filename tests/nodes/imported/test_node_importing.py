@@ -247,7 +247,7 @@ def test_masks_of_several_splits(tmp_path: Path) -> None:
 
 
 def test_features_of_an_array_are_converted_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphkit.nodes.feature_table._BLOCK_VALUES", 5)
+    monkeypatch.setattr("graphkit.nodes.imported.feature_table._BLOCK_VALUES", 5)
     x = np.random.default_rng(0).random((101, 2))
     graph, _ = imported(tmp_path, edges_npy=PATH, features_npy=x)
     np.testing.assert_array_equal(graph.x.numpy(), x.astype(np.float32))

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
-from graphkit.nodes.archives import read_arrays
-from graphkit.nodes.lookup import as_arrow, id_place
-from graphkit.nodes.tables import (
+from graphkit.nodes.imported.lookup import as_arrow, id_place
+from graphkit.nodes.imported.tables import (
     Columns,
     archive_names,
     is_number,
@@ -25,6 +24,7 @@ from graphkit.nodes.tables import (
     suffix_of,
     texts_of,
 )
+from graphkit.nodes.npz import read_arrays
 
 #: What the array of features in an archive is called, and that of ids.
 _FEATURES = ("features", "x", "node_features")

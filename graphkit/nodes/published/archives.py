@@ -1,9 +1,8 @@
-"""Attributed graphs in npz archives, as two collections publish them; arrays of Python objects are never read."""
+"""Attributed graphs in npz archives, as two collections publish them."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,10 @@ from torch_geometric.data import Data
 
 from graphkit.errors import GraphkitError
 from graphkit.nodes.graph import undirected
-from graphkit.nodes.sparse_parts import dense_features, sparse_matrix
+from graphkit.nodes.npz import brief, read_arrays
+from graphkit.nodes.published.sparse_parts import dense_features, sparse_matrix
 
 _SPARSE_PARTS = ("data", "indices", "indptr", "shape")
-
-
-def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Returns named arrays of an archive; those that nobody asks for are not looked at.
-
-    Raises:
-        GraphkitError: it is no npz archive, is damaged, lacks one of the arrays, or one is made of Python objects.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise GraphkitError(
-                    f"{path} lacks the arrays {', '.join(missing)}; it has {', '.join(archive.files) or 'none'}"
-                )
-            return {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        # TypeError and AttributeError: np.load returns a plain array for a file of one, which is no context.
-        raise GraphkitError(f"{path} cannot be read as an npz archive: {brief(error)}; fetch it again") from error
 
 
 def read_ppnp(path: Path) -> Data:
@@ -109,8 +90,3 @@ def _whole(arrays: Mapping[str, NDArray[Any]], name: str, path: Path) -> NDArray
             f"{path} is damaged: {name} holds {arrays[name].dtype}, and whole numbers are needed; fetch it again"
         )
     return arrays[name].astype(np.int64)
-
-
-def brief(error: BaseException) -> str:
-    """Returns what another library said of an error, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from pyarrow import csv, parquet
 from graphkit.data.sniffing import delimiter_character
 from graphkit.data.sources import QUOTING, READ_ERRORS, check_file, delimiter_name, is_gzip, open_text, records
 from graphkit.errors import GraphkitError
-from graphkit.nodes.archives import brief, read_arrays
+from graphkit.nodes.npz import brief, read_arrays
 
 #: What files may be called, ``.gz`` after the last two aside.
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")

@@ -15,8 +15,9 @@ from scipy.sparse import csr_matrix
 
 from graphkit.errors import GraphkitError
 from graphkit.nodes import NODE_DATASETS, NodeGraph, adjacency, load, mask_splits, names
-from graphkit.nodes.archives import read_arrays, read_heterophilous, read_ppnp
-from graphkit.nodes.planetoid import read_planetoid
+from graphkit.nodes.npz import read_arrays
+from graphkit.nodes.published.archives import read_heterophilous, read_ppnp
+from graphkit.nodes.published.planetoid import read_planetoid
 
 ROOT = os.environ.get("GRAPHKIT_DATA")
 with_files = pytest.mark.skipif(not ROOT, reason="GRAPHKIT_DATA is not set: no published data sets at hand")

@@ -13,10 +13,10 @@ from scipy.sparse import csr_matrix
 from torch_geometric.data import Data
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes.catalogue import PLANETOID_PARTS
 from graphkit.nodes.graph import undirected
-from graphkit.nodes.sparse_parts import dense_features
-from graphkit.nodes.unpickling import unpickled
+from graphkit.nodes.published.catalogue import PLANETOID_PARTS
+from graphkit.nodes.published.sparse_parts import dense_features
+from graphkit.nodes.published.unpickling import unpickled
 
 #: Nodes after the training nodes that the public split validates with.
 _VALIDATION = 500

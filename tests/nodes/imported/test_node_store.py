@@ -14,7 +14,7 @@ import torch
 from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
 from graphkit.nodes import adjacency, open_store, planted_communities
-from graphkit.nodes.store import NodeStoreContents, write_store
+from graphkit.nodes.imported.store import NodeStoreContents, write_store
 
 
 def contents(**changes: Any) -> NodeStoreContents:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
-from graphkit.nodes.tables import Columns, is_whole, texts_of
+from graphkit.nodes.imported.tables import Columns, is_whole, texts_of
 
 _Ids = NDArray[np.int64]
 #: A number that int64 surely holds.

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes.sparse_parts import sparse_matrix
+from graphkit.nodes.published.sparse_parts import sparse_matrix
 
 #: Types of arrays: truth values and real numbers.
 _NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")

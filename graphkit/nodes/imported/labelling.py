@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes.archives import read_arrays
-from graphkit.nodes.lookup import NodeLookup, as_arrow
-from graphkit.nodes.tables import (
+from graphkit.nodes.imported.lookup import NodeLookup, as_arrow
+from graphkit.nodes.imported.tables import (
     ID_NAMES,
     MISSING,
     Columns,
@@ -23,6 +22,7 @@ from graphkit.nodes.tables import (
     read_columns,
     suffix_of,
 )
+from graphkit.nodes.npz import read_arrays
 
 _LABELS = frozenset({"label", "labels", "class", "y", "target", "category", "node_label", "node_labels"})
 #: What the mask of each part is called, without ``_mask`` and ``_masks``.

@@ -10,12 +10,12 @@ from torch_geometric.data import Data
 
 from graphkit.data.named import VARIABLE, published_folder
 from graphkit.errors import GraphkitError, nearest
-from graphkit.nodes.archives import read_heterophilous, read_ppnp
-from graphkit.nodes.catalogue import BUILT_IN, FETCHED, NODE_DATASETS, NodeDataset, names
-from graphkit.nodes.fetching import fetch
 from graphkit.nodes.graph import NodeGraph
-from graphkit.nodes.planetoid import read_planetoid
 from graphkit.nodes.planted import planted_communities
+from graphkit.nodes.published.archives import read_heterophilous, read_ppnp
+from graphkit.nodes.published.catalogue import BUILT_IN, FETCHED, NODE_DATASETS, NodeDataset, names
+from graphkit.nodes.published.fetching import fetch
+from graphkit.nodes.published.planetoid import read_planetoid
 from graphkit.nodes.standardizing import Transform, standardized
 
 

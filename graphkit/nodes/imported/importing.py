@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes.feature_table import FeatureTable, read_features
 from graphkit.nodes.graph import adjacency
-from graphkit.nodes.labelling import Labels, read_labels, read_masks
-from graphkit.nodes.lookup import NodeLookup, as_arrow
-from graphkit.nodes.store import NodeStoreContents, require_free_store, write_store
-from graphkit.nodes.tables import archive_names, read_array, read_columns, suffix_of
+from graphkit.nodes.imported.feature_table import FeatureTable, read_features
+from graphkit.nodes.imported.labelling import Labels, read_labels, read_masks
+from graphkit.nodes.imported.lookup import NodeLookup, as_arrow
+from graphkit.nodes.imported.store import NodeStoreContents, require_free_store, write_store
+from graphkit.nodes.imported.tables import archive_names, read_array, read_columns, suffix_of
 
 _SOURCES = frozenset({"source", "src", "from", "head", "u", "node1", "node_1", "id1", "id_1", "start"})
 _TARGETS = frozenset(

@@ -18,7 +18,7 @@ from node_files import old_pickle
 from scipy.sparse import csr_matrix
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes.unpickling import unpickled
+from graphkit.nodes.published.unpickling import unpickled
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -164,7 +164,7 @@ FORGERIES = [
 READING = """
 import sys, pathlib
 from graphkit.errors import GraphkitError
-from graphkit.nodes.unpickling import unpickled
+from graphkit.nodes.published.unpickling import unpickled
 for path in sys.argv[1:]:
     try:
         unpickled(pathlib.Path(path))
