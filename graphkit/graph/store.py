@@ -94,9 +94,12 @@ def array_entry(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], crc32:
 
 def write_header(part: Path, counts: dict[str, int], files: dict[str, dict[str, Any]]) -> None:
     """Writes the header beside the files that it describes."""
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, **counts, "files": files}
-    header["checksum"] = _seal(header)
-    (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
+    write_sealed(part / HEADER, {"format": FORMAT, "version": VERSION, **counts, "files": files})
+
+
+def write_sealed(path: Path, header: dict[str, Any]) -> None:
+    """Writes a header as JSON, with a checksum of itself."""
+    path.write_text(json.dumps({**header, "checksum": _seal(header)}, indent=2), encoding="utf-8")
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> None:
@@ -124,14 +127,14 @@ def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
     for name, entry in files.items():
         path = folder / entry["file"]
         if verify and checksum(_map_bytes(path)) != entry["crc32"]:
-            raise _damaged(path, "its checksum differs from the one in graph.json")
+            raise damaged(path, "its checksum differs from the one in graph.json")
         if "dtype" in entry:
             arrays[name] = _map_array(path, entry)
         else:
             try:
                 vocabularies[name] = Vocabulary.load(path, kind="entity" if name == "entities" else "relation")
             except (pa.ArrowInvalid, OSError):
-                raise _damaged(path, "it cannot be read as an Arrow file") from None
+                raise damaged(path, "it cannot be read as an Arrow file") from None
     counts = {key: int(header[key]) for key in ("num_entities", "num_relations", "num_edges", "duplicates")}
     checksums = {name: int(entry["crc32"]) for name, entry in files.items()}
     return StoreContents(counts, arrays, vocabularies, checksums, verify)
@@ -139,7 +142,7 @@ def read_store(folder: Path, *, verify: bool | None) -> StoreContents:
 
 def _size(path: Path) -> int:
     if not path.is_file():
-        raise _damaged(path, "it is missing")
+        raise damaged(path, "it is missing")
     return path.stat().st_size
 
 
@@ -149,20 +152,34 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise GraphkitError(f"the graph store {folder} does not exist; if it has moved, say graph.path=FOLDER")
     if not path.is_file():
         raise GraphkitError(f"{folder} is no graph store: it has no {HEADER}; make one with graphkit data import")
+    return read_sealed(path, FORMAT, VERSION)
+
+
+def read_sealed(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """Returns what `write_sealed` wrote, without the checksum.
+
+    Args:
+        path: the header.
+        kind: what its ``format`` has to be.
+        version: the newest that is known.
+
+    Raises:
+        GraphkitError: a newer version, or a damaged file.
+    """
     try:
         header = json.loads(path.read_bytes())
         if not isinstance(header, dict):
             raise ValueError
         stated = header.pop("checksum", None)
     except ValueError:
-        raise _damaged(path, "it cannot be read as JSON") from None
-    if header.get("format") == FORMAT and isinstance(header.get("version"), int) and header["version"] > VERSION:
+        raise damaged(path, "it cannot be read as JSON") from None
+    if header.get("format") == kind and isinstance(header.get("version"), int) and header["version"] > version:
         raise GraphkitError(
-            f"{path} has version {header['version']}, and this graphkit reads up to {VERSION}; install a newer "
+            f"{path} has version {header['version']}, and this graphkit reads up to {version}; install a newer "
             "graphkit or import the graph again"
         )
-    if stated != _seal(header) or header.get("format") != FORMAT:
-        raise _damaged(path, "its checksum differs from its content")
+    if stated != _seal(header) or header.get("format") != kind:
+        raise damaged(path, "its checksum differs from its content")
     return header
 
 
@@ -176,11 +193,12 @@ def _map_array(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
     dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
     expected = dtype.itemsize * int(np.prod(shape))
     if path.stat().st_size != expected:
-        raise _damaged(path, f"it has {path.stat().st_size} bytes instead of {expected}")
+        raise damaged(path, f"it has {path.stat().st_size} bytes instead of {expected}")
     if expected == 0:
         return np.empty(shape, dtype=dtype)
     return np.asarray(np.memmap(path, dtype=dtype, mode="r", shape=shape))
 
 
-def _damaged(path: Path, why: str) -> GraphkitError:
+def damaged(path: Path, why: str) -> GraphkitError:
+    """Returns what to tell a user whose store has a damaged file."""
     return GraphkitError(f"{path} is damaged: {why}; restore it from a copy or import the graph again")

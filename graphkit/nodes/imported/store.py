@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from graphkit.atomic import new_folder, require_new
 from graphkit.errors import GraphkitError
 from graphkit.graph import Vocabulary
-from graphkit.graph.store import VERIFY_UP_TO_BYTES, checksum
+from graphkit.graph.store import VERIFY_UP_TO_BYTES, checksum, damaged, read_sealed, write_sealed
 from graphkit.nodes.checks import checked_edges
 from graphkit.nodes.graph import MASKS, NodeGraph, sparse_rows
 from graphkit.nodes.standardizing import Transform, standardized
@@ -85,7 +83,7 @@ def write_store(folder: Path, contents: NodeStoreContents, *, overwrite: bool = 
         if contents.node_ids is not None:
             contents.node_ids.save(part / IDS)
         files = sorted(path.name for path in part.iterdir())
-        header: dict[str, Any] = {
+        header = {
             "format": FORMAT,
             "version": VERSION,
             "nodes": nodes,
@@ -94,8 +92,7 @@ def write_store(folder: Path, contents: NodeStoreContents, *, overwrite: bool = 
             "class_names": list(contents.class_names) if contents.class_names is not None else None,
             "files": {name: _sum(part / name) for name in files},
         }
-        header["checksum"] = _seal(header)
-        (part / HEADER).write_text(json.dumps(header, indent=2), encoding="utf-8")
+        write_sealed(part / HEADER, header)
 
 
 def open_store(
@@ -115,12 +112,12 @@ def open_store(
     header = _read_header(folder)
     for name in header["files"]:
         if not (folder / name).is_file():
-            raise _damaged(folder / name, "it is missing")
+            raise damaged(folder / name, "it is missing")
     size = sum((folder / name).stat().st_size for name in header["files"])
     if verify or (verify is None and size <= VERIFY_UP_TO_BYTES):
         for name, stated in header["files"].items():
             if _sum(folder / name) != stated:
-                raise _damaged(folder / name, f"its checksum differs from the one in {HEADER}")
+                raise damaged(folder / name, f"its checksum differs from the one in {HEADER}")
     nodes, width, entries = int(header["nodes"]), int(header["features"]), 2 * int(header["edges"])
     graph = NodeGraph()
     graph.name = folder.resolve().name
@@ -138,7 +135,7 @@ def open_store(
         try:
             graph.node_ids = Vocabulary.load(folder / IDS, kind="node")
         except (pa.ArrowInvalid, OSError):
-            raise _damaged(folder / IDS, "it cannot be read as an Arrow file") from None
+            raise damaged(folder / IDS, "it cannot be read as an Arrow file") from None
     graph.class_names = header["class_names"]
     return standardized(graph, standardize)
 
@@ -149,10 +146,10 @@ def _mapped(folder: Path, name: str, dtype: Any, shape: tuple[int | None, ...]) 
         # Copy on write: PyTorch warns of memory that it must not write to, and who does write has a copy of a page.
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        raise _damaged(path, "it cannot be read as an npy file") from None
+        raise damaged(path, "it cannot be read as an npy file") from None
     same = len(array.shape) == len(shape) and all(b in (a, None) for a, b in zip(array.shape, shape, strict=True))
     if array.dtype != dtype or not same:
-        raise _damaged(path, f"it holds {array.dtype}{list(array.shape)}, which {HEADER} does not say")
+        raise damaged(path, f"it holds {array.dtype}{list(array.shape)}, which {HEADER} does not say")
     return torch.from_numpy(np.asarray(array))
 
 
@@ -164,30 +161,8 @@ def _read_header(folder: Path) -> dict[str, Any]:
         raise GraphkitError(
             f"{folder} holds no attributed graph: it has no {HEADER}; make one with graphkit data import-nodes"
         )
-    try:
-        header = json.loads(path.read_bytes())
-        if not isinstance(header, dict):
-            raise ValueError
-        stated = header.pop("checksum", None)
-    except ValueError:
-        raise _damaged(path, "it cannot be read as JSON") from None
-    if header.get("format") == FORMAT and isinstance(header.get("version"), int) and header["version"] > VERSION:
-        raise GraphkitError(
-            f"{path} has version {header['version']}, and this graphkit reads up to {VERSION}; install a newer "
-            "graphkit or import the graph again"
-        )
-    if stated != _seal(header) or header.get("format") != FORMAT:
-        raise _damaged(path, "its checksum differs from its content")
-    return header
+    return read_sealed(path, FORMAT, VERSION)
 
 
 def _sum(path: Path) -> int:
     return checksum(np.memmap(path, np.uint8, "r"))
-
-
-def _seal(header: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
-
-
-def _damaged(path: Path, why: str) -> GraphkitError:
-    return GraphkitError(f"{path} is damaged: {why}; restore it from a copy or import the graph again")
