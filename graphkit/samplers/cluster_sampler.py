@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from graphkit import _native
 from graphkit.errors import GraphkitError
 from graphkit.nodes import Partition
+from graphkit.samplers.native_sampler import NativeSampler, as_tensor, require_negatives
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class ClusterOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and (type(self.batch_size) is not int or self.batch_size < 2):
+        if self.batch_size is not None and (type(self.batch_size) is not int or not 2 <= self.batch_size < 2**31):
             raise GraphkitError(
-                f"sampler.batch_size is {self.batch_size!r}, and a whole number of at least 2 is needed, or null for "
-                "all clusters"
+                f"sampler.batch_size is {self.batch_size!r}, and a whole number from 2 to 2**31 - 1 is needed, or null "
+                "for all clusters"
             )
         if self.views not in (1, 2):
             raise GraphkitError(f"views is {self.views!r}, and 1 or 2 is needed")
@@ -76,7 +76,7 @@ class ClusterBatch:
         return len(self.clusters)
 
 
-class ClusterSampler:
+class ClusterSampler(NativeSampler[ClusterBatch]):
     """An endless, resumable stream of `ClusterBatch` over the clusters of a partition.
 
     *Clusters.* Batches hold all clusters in their order, or an epoch visits each once in an order keyed by
@@ -103,44 +103,20 @@ class ClusterSampler:
     def __init__(
         self, partition: Partition, options: ClusterOptions | None = None, *, threads: int = 1, ahead: int = 4
     ) -> None:
-        if threads < 1 or ahead < 1:
-            raise GraphkitError(
-                f"the sampler has threads={threads} and ahead={ahead}, and at least 1 of each is needed"
-            )
+        super().__init__(threads=threads, ahead=ahead)
         self.partition = partition
         self.options = options or ClusterOptions()
-        self.threads = threads
-        self.ahead = ahead
-        self.position = 0
-        self._stream: Any = None
+        clusters, size = partition.num_clusters, self.options.batch_size
+        require_negatives(clusters if size is None else min(size, clusters), self.options.negatives, "clusters")
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches that visit every cluster once."""
         return batches_per_epoch(self.partition.num_clusters, self.options.batch_size)
 
-    def __iter__(self) -> ClusterSampler:
-        return self
-
-    def __next__(self) -> ClusterBatch:
-        if self._stream is None:
-            self._stream = self._start()
-        number, clusters, kept_starts, kept, negatives = self._stream.next()
-        self.position = number + 1
-        return ClusterBatch(number, torch.from_numpy(clusters), *map(_tensor, (kept_starts, kept, negatives)))
-
-    def state_dict(self) -> dict[str, int]:
-        """Returns the position in the stream: the number of the next batch."""
-        return {"position": self.position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continues at a saved position."""
-        self.position = state["position"]
-        self._stream = None
-
-    def close(self) -> None:
-        """Stops the threads; the next batch starts them again."""
-        self._stream = None
+    def _made(self, parts: Any) -> ClusterBatch:
+        number, clusters, kept_starts, kept, negatives = parts
+        return ClusterBatch(number, torch.from_numpy(clusters), *map(as_tensor, (kept_starts, kept, negatives)))
 
     def _start(self) -> Any:
         options, partition = self.options, self.partition
@@ -169,7 +145,3 @@ def kept_members(sizes: Tensor, drop_rate: float) -> Tensor:
     """Returns how many members DropMember keeps of clusters of these sizes (both int64[P])."""
     # 20 members at a rate of 0.9 leave 2, although 20 * (1 - 0.9) is below 2 in binary.
     return (sizes.double() * (1 - drop_rate) + 1e-9).floor().to(torch.int64).clamp(min=1)
-
-
-def _tensor(array: NDArray[Any] | None) -> Tensor | None:
-    return None if array is None else torch.from_numpy(array)

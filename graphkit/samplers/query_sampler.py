@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from graphkit import _native
 from graphkit.errors import GraphkitError
@@ -20,6 +19,7 @@ from graphkit.graph import KnowledgeGraph
 from graphkit.queries import Structure, structures
 from graphkit.queries.execution import program_code
 from graphkit.samplers.batch import QueryBatch, Segment
+from graphkit.samplers.native_sampler import NativeSampler, as_tensor, require_negatives
 
 NegativeMode = Literal["none", "own", "shared"]
 AnswerDraw = Literal["uniform", "degree"]
@@ -74,6 +74,9 @@ class SamplerOptions:
             raise GraphkitError(f"answers is {self.answers!r}, and one of {', '.join(ANSWER_DRAWS)} is needed")
         if self.batch_size < 1:
             raise GraphkitError(f"batch_size is {self.batch_size}, and at least 1 is needed")
+        if self.batch_size >= 2**31:
+            raise GraphkitError(f"batch_size is {self.batch_size}, and at most 2**31 - 1 is allowed; give fewer")
+        require_negatives(self.batch_size, self.negatives, "queries")
         if self.mode == "none" and self.negatives != 0:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:
@@ -143,7 +146,7 @@ class SamplingStatistics:
         return SamplingStatistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-class QuerySampler:
+class QuerySampler(NativeSampler[QueryBatch]):
     """An endless, resumable stream of `QueryBatch` over the training edges of a graph.
 
     Structures have equal shares of the stream: query g (B times the batch's number plus its place) has the structure g
@@ -190,10 +193,7 @@ class QuerySampler:
     def __init__(
         self, graph: KnowledgeGraph, options: SamplerOptions | None = None, *, threads: int = 1, ahead: int = 4
     ) -> None:
-        if threads < 1 or ahead < 1:
-            raise GraphkitError(
-                f"the sampler has threads={threads} and ahead={ahead}, and at least 1 of each is needed"
-            )
+        super().__init__(threads=threads, ahead=ahead)
         if graph.num_edges == 0:
             raise GraphkitError("the graph has no training triples to draw queries from; give it some")
         self.graph = graph
@@ -203,11 +203,7 @@ class QuerySampler:
                 f"negatives is {self.options.negatives}, and the graph has {graph.num_entities} entities, so that no "
                 "query has as many non-answers; give fewer, or mode=none with a loss over all entities"
             )
-        self.threads = threads
-        self.ahead = ahead
-        self.position = 0
         self._outcomes = np.zeros((len(self.options.parsed), len(fields(SamplingStatistics))), dtype=np.int64)
-        self._stream: Any = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -222,20 +218,12 @@ class QuerySampler:
             merged[structure.name] = merged.get(structure.name, SamplingStatistics()) + SamplingStatistics(*counted)
         return merged
 
-    def __iter__(self) -> Iterator[QueryBatch]:
-        return self
-
-    def __next__(self) -> QueryBatch:
-        if self._stream is None:
-            self._stream = self._start()
-        number, sizes, rows, positives, counts, counted, log_probs, negatives, mask, outcomes, failed = (
-            self._stream.next()
-        )
+    def _made(self, parts: Any) -> QueryBatch:
+        number, sizes, rows, positives, counts, counted, log_probs, negatives, mask, outcomes, failed = parts
         if failed >= 0:
             self.close()  # whoever asks again starts at the same batch
             raise _cannot_draw(self.options.parsed[failed], SamplingStatistics(*outcomes[failed].tolist()))
         self._outcomes += outcomes
-        self.position = number + 1
         return QueryBatch(
             number=number,
             segments=tuple(_segments(self.options.parsed, sizes.tolist(), torch.from_numpy(rows))),
@@ -243,22 +231,9 @@ class QuerySampler:
             answer_counts=torch.from_numpy(counts),
             counted=torch.from_numpy(counted),
             log_probs=torch.from_numpy(log_probs),
-            negatives=_tensor(negatives),
-            mask=_tensor(mask),
+            negatives=as_tensor(negatives),
+            mask=as_tensor(mask),
         )
-
-    def state_dict(self) -> dict[str, int]:
-        """Returns the position in the stream: the number of the next batch."""
-        return {"position": self.position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continues at a saved position."""
-        self.position = state["position"]
-        self._stream = None
-
-    def close(self) -> None:
-        """Stops the threads; the next batch starts them again."""
-        self._stream = None
 
     def _start(self) -> Any:
         options = self.options
@@ -305,7 +280,3 @@ def _segments(parsed: tuple[Structure, ...], sizes: list[int], rows: torch.Tenso
         ids = size * structure.width
         yield Segment(structure, slice(lane, lane + size), rows[place : place + ids].view(size, structure.width))
         lane, place = lane + size, place + ids
-
-
-def _tensor(array: NDArray[Any] | None) -> torch.Tensor | None:
-    return None if array is None else torch.from_numpy(array)

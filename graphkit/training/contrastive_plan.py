@@ -15,6 +15,7 @@ from graphkit.models import Encoder
 from graphkit.nodes.graph import NodeGraph
 from graphkit.nodes.partitioning import METHODS
 from graphkit.samplers import ClusterOptions
+from graphkit.samplers.native_sampler import require_threads
 from graphkit.training.plan import CHECKPOINT_STEPS, ONE_THREAD_FLOP
 from graphkit.training.targets import Config, check_settings, find_target, shown
 from graphkit.training.trainer import Schedule
@@ -50,10 +51,7 @@ class ClusterSampling:
     ahead: int = 4
 
     def __post_init__(self) -> None:
-        if self.threads < 1 or self.ahead < 1:
-            raise GraphkitError(
-                f"the sampler has threads={self.threads} and ahead={self.ahead}, and at least 1 of each is needed"
-            )
+        require_threads(self.threads, self.ahead)
 
 
 def goes_with(config: Config) -> str:

@@ -238,7 +238,7 @@ def test_a_run_on_nodes_answers_no_questions(cli: Cli, tmp_path: Path) -> None:
         ),
         (
             ["experiment=structcomp", "sampler.batch_size=1"],
-            "sampler.batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 1, and a whole number from 2 to 2**31 - 1 is needed, or null for all clusters",
         ),
         (
             ["experiment=structcomp", "+sampler.mode=own"],

@@ -359,11 +359,16 @@ def test_a_batch_of_many_clusters_takes_little_time() -> None:
     [
         (
             {"batch_size": 1},
-            "sampler.batch_size is 1, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 1, and a whole number from 2 to 2**31 - 1 is needed, or null for all clusters",
         ),
         (
             {"batch_size": 2.5},
-            "sampler.batch_size is 2.5, and a whole number of at least 2 is needed, or null for all clusters",
+            "sampler.batch_size is 2.5, and a whole number from 2 to 2**31 - 1 is needed, or null for all clusters",
+        ),
+        (
+            {"batch_size": 2**64},
+            f"sampler.batch_size is {2**64}, and a whole number from 2 to 2**31 - 1 is needed, or null for all "
+            "clusters",
         ),
         ({"views": 3}, "views is 3, and 1 or 2 is needed"),
         ({"drop_rate": 1}, "sampler.drop_rate is 1, and a share from 0 up to but not 1 is needed"),
@@ -385,6 +390,31 @@ def test_an_option_out_of_range_is_named(options: dict[str, object], expected: s
     with pytest.raises(GraphkitError) as error:
         ClusterOptions(**options)  # type: ignore[arg-type]
     assert str(error.value) == expected
+
+
+def test_more_negatives_than_a_batch_can_hold_are_refused() -> None:
+    for options in ({}, {"batch_size": 3}):
+        with pytest.raises(GraphkitError) as error:
+            ClusterSampler(Partition.singletons(3), ClusterOptions(negatives=2**30, **options))
+        assert str(error.value) == (
+            "1073741824 negatives for each of 3 clusters are 3221225472, and a batch has at most 2147483648; give "
+            "fewer negatives or a smaller batch_size"
+        )
+    ClusterSampler(Partition.singletons(3), ClusterOptions(negatives=2**30, batch_size=2))
+
+
+@pytest.mark.parametrize("position", [-1, 2**63, 1.0, None])
+def test_a_position_that_is_none_is_refused_and_the_stream_goes_on(position: object) -> None:
+    sampler = ClusterSampler(Partition.singletons(3), ClusterOptions(batch_size=2))
+    next(sampler)
+    with pytest.raises(GraphkitError) as error:
+        sampler.load_state_dict({"position": position})  # type: ignore[dict-item]
+    assert str(error.value) == (
+        f"the position of the sampler is {position!r}, and the number of a batch, from 0 to 2**63 - 1, is needed; give "
+        "what state_dict returned"
+    )
+    assert next(sampler).number == 1
+    sampler.close()
 
 
 @pytest.mark.parametrize("bad", [{"threads": 0}, {"ahead": 0}])

@@ -43,6 +43,12 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
         ({"mode": "some"}, "mode is 'some', and one of none, own, shared is needed"),
         ({"answers": "some"}, "answers is 'some', and one of uniform, degree is needed"),
         ({"batch_size": 0}, "batch_size is 0, and at least 1 is needed"),
+        ({"batch_size": 2**64}, f"batch_size is {2**64}, and at most 2**31 - 1 is allowed; give fewer"),
+        (
+            {"batch_size": 2**20, "negatives": 2**12},
+            "4096 negatives for each of 1048576 queries are 4294967296, and a batch has at most 2147483648; give fewer "
+            "negatives or a smaller batch_size",
+        ),
         ({"negatives": 0}, "negatives is 0 with mode own, and at least 1 is needed"),
         ({"mode": "shared", "negatives": -1}, "negatives is -1 with mode shared, and at least 1 is needed"),
         ({"mode": "none"}, "negatives is 128 with mode none; give 0, or mode own or shared"),
