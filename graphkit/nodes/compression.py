@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -13,7 +16,7 @@ from graphkit.nodes.blocks import row_blocks
 from graphkit.nodes.partitioning import Partition
 from graphkit.nodes.propagation import sparse_csr
 
-#: Members whose features are added up in float32.
+#: Rows of features that are added up in float32.
 _PIECE = 512
 
 
@@ -66,17 +69,36 @@ def pool(x: Tensor, members: Partition | tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _means(x: Tensor, ids: Tensor, starts: Tensor) -> Tensor:
-    """Returns the means of clusters; a sum of millions in float32 would lose digits, so it is one of pieces' sums."""
+    """Returns the means of clusters; those of many members are means of pieces' means."""
     sizes = starts.diff()
     if len(sizes) == 0 or int(sizes.max()) <= _PIECE:
         return embedding_bag(ids, x, starts, mode="mean", include_last_offset=True)
-    pieces = (sizes + _PIECE - 1) // _PIECE
-    owners = torch.repeat_interleave(torch.arange(len(sizes)), pieces)
-    place = torch.arange(len(owners)) - (pieces.cumsum(0) - pieces)[owners]
-    bounds = torch.cat([starts[owners] + place * _PIECE, starts[-1:]])
+    owners, bounds = _pieces(starts)
     means = embedding_bag(ids, x, bounds, mode="mean", include_last_offset=True).double()
     sums = means.new_zeros(len(sizes), x.shape[1]).index_add_(0, owners, means * bounds.diff().unsqueeze(1))
     return (sums / sizes.unsqueeze(1)).float()
+
+
+def _weighted_sums(x: Tensor, ids: NDArray[Any], weights: NDArray[np.float32], starts: Tensor) -> Tensor:
+    """Returns weighted sums of rows of x, one for each run of ids; long runs are sums of pieces' sums, in float64."""
+    runs = len(starts) - 1
+    if runs == 0 or int(starts.diff().max()) <= _PIECE:
+        return sparse_csr(starts, ids, weights, (runs, len(x))) @ x
+    owners, bounds = _pieces(starts)
+    sums = (sparse_csr(bounds, ids, weights, (len(owners), len(x))) @ x).double()
+    return sums.new_zeros(runs, x.shape[1]).index_add_(0, owners, sums)
+
+
+def _pieces(starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Cuts runs into pieces of at most `_PIECE`: a sum of millions in float32 would lose digits.
+
+    Returns:
+        The run of each piece, and where pieces begin, with the end of the last: int64[·] and one more.
+    """
+    pieces = (starts.diff() + _PIECE - 1) // _PIECE
+    owners = torch.repeat_interleave(torch.arange(len(pieces)), pieces)
+    place = torch.arange(len(owners)) - (pieces.cumsum(0) - pieces)[owners]
+    return owners, torch.cat([starts[owners] + place * _PIECE, starts[-1:]])
 
 
 def pool_neighborhoods(x: Tensor, adjacency: csr_matrix, partition: Partition) -> Tensor:
@@ -98,26 +120,19 @@ def pool_neighborhoods(x: Tensor, adjacency: csr_matrix, partition: Partition) -
     """
     partition.require_nodes(adjacency.shape[0], "the graph")
     partition.require_nodes(len(x), "the feature matrix")
-    starts, members, sizes = partition.member_starts.numpy(), partition.members.numpy(), partition.sizes.numpy()
+    starts, members, sizes = partition.member_starts, partition.members.numpy(), partition.sizes
     scale = (np.asarray(adjacency.sum(axis=1)).ravel() + 1).astype(np.float32) ** -0.5
     degrees = np.diff(adjacency.indptr)[members]
-    ends = np.concatenate([[0], np.cumsum(degrees)])[starts]
+    ends = torch.from_numpy(np.concatenate([[0], np.cumsum(degrees)]))[starts]
     pooled = x.new_empty(partition.num_clusters, x.shape[1])
-    for some in row_blocks(ends):
-        own = slice(starts[some.start], starts[some.stop])
-        rows = adjacency[members[own]]
-        values = rows.data * scale[rows.indices] * np.repeat(scale[members[own]], np.diff(rows.indptr))
-        shape = (some.stop - some.start, len(x))
-        sums = sparse_csr(ends[some.start : some.stop + 1] - ends[some.start], rows.indices, values, shape) @ x
-        sums += embedding_bag(
-            partition.members[own],
-            x,
-            partition.member_starts[some.start : some.stop + 1] - starts[some.start],
-            mode="sum",
-            per_sample_weights=torch.from_numpy(scale[members[own]] ** 2),
-            include_last_offset=True,
-        )
-        torch.div(sums, torch.from_numpy(sizes[some]).unsqueeze(1), out=pooled[some])
+    for some in row_blocks(ends.numpy()):
+        own = members[starts[some.start] : starts[some.stop]]
+        rows = adjacency[own]
+        values = rows.data * scale[rows.indices] * np.repeat(scale[own], np.diff(rows.indptr))
+        bounds = slice(some.start, some.stop + 1)
+        sums = _weighted_sums(x, rows.indices, values, ends[bounds] - ends[some.start])
+        sums = sums + _weighted_sums(x, own, scale[own] ** 2, starts[bounds] - starts[some.start])
+        pooled[some] = sums / sizes[some].unsqueeze(1)
     return pooled
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, diags_array
 from torch import Tensor
-from undirected_graphs import cliques, undirected, undirected_graphs
+from undirected_graphs import cliques, star, undirected, undirected_graphs
 
 from graphkit import GraphkitError
 from graphkit.nodes import Partition, compressed_adjacency, membership, normalized, pool, pool_neighborhoods
@@ -129,6 +129,19 @@ def test_pooled_neighbourhoods_are_the_means_of_propagated_features(
         patch.setattr(BLOCK, block)
         found = pool_neighborhoods(x, adjacency, made)
     torch.testing.assert_close(found, pool(normalized(adjacency) @ x, made), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("clusters", [2, 1000])
+def test_pooled_neighbourhoods_of_hubs_keep_their_digits(clusters: int) -> None:
+    """A star: added up in float32, the rows of 300,000 leaves lose all but three digits."""
+    leaves = 300_000
+    adjacency = star(leaves)
+    made = Partition.of(torch.arange(leaves + 1) % clusters)
+    x = torch.stack([torch.ones(leaves + 1), 1000 + torch.rand(leaves + 1)], dim=1)
+    hat = normalized(adjacency).to(torch.float64)
+    expected = torch.zeros(clusters, 2, dtype=torch.float64).index_add_(0, made.assignment, hat @ x.double())
+    expected /= made.sizes.unsqueeze(1)
+    torch.testing.assert_close(pool_neighborhoods(x, adjacency, made).double(), expected, rtol=5e-6, atol=0.0)
 
 
 def test_features_in_columns_are_pooled_too() -> None:
