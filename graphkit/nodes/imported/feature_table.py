@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,14 @@ class FeatureTable:
     """Features as a file holds them."""
 
     path: Path
-    #: [N, F] of any type of real numbers; mapped, if it is an npy file.
-    values: NDArray[Any]
+    #: (N, F)
+    shape: tuple[int, int]
+    #: Returns some rows, [·, F] of any type of real numbers; columns of a table are put together here alone.
+    rows: Callable[[slice], NDArray[Any]]
     ids: Vocabulary | None
     #: The name of each feature, where the file has names.
     names: tuple[str, ...] | None
     layout: str
-    #: What the report warns of, or None.
-    doubt: str | None = None
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yields all rows as float32, some at a time.
@@ -52,9 +52,10 @@ class FeatureTable:
         Raises:
             GraphkitError: a value is missing, NaN or infinite, also where float32 has no such number.
         """
-        rows = max(1, _BLOCK_VALUES // self.values.shape[1])
-        for start in range(0, len(self.values), rows):
-            given = self.values[start : start + rows]
+        nodes, width = self.shape
+        rows = max(1, _BLOCK_VALUES // width)
+        for start in range(0, nodes, rows):
+            given = self.rows(slice(start, start + rows))
             with np.errstate(over="ignore"):  # named below
                 block = np.asarray(given, np.float32)
             if not np.isfinite(block).all():
@@ -91,22 +92,29 @@ def read_features(path: Path) -> FeatureTable:
         raise GraphkitError(f"{path} has a column of ids and no features; add columns of numbers")
     names = tuple(table.names[other] for other in rest) if table.names else None
     if len(rest) == 1 and _is_list(table.columns[rest[0]].type):
-        values, names = _of_lists(table.columns[rest[0]], f"{path}, {table.name(rest[0])}"), None
-    else:
-        values = np.stack([_numbers(table, other) for other in rest], axis=1)
-    doubt = _doubt(table) if place is None and len(rest) > 1 else None
-    return FeatureTable(path, values, ids, names, table.layout, doubt)
+        values = _of_lists(table.columns[rest[0]], f"{path}, {table.name(rest[0])}")
+        return FeatureTable(path, values.shape, values.__getitem__, ids, None, table.layout)
+    columns = [_numbers(table, other) for other in rest]
+    if place is None and len(rest) > 1:
+        _require_no_ids(columns[0], f"{path}, {table.name(0)}")
+
+    def rows(some: slice) -> NDArray[Any]:
+        return np.stack([column[some] for column in columns], axis=1)
+
+    return FeatureTable(path, (len(columns[0]), len(columns)), rows, ids, names, table.layout)
 
 
-def _doubt(table: Columns) -> str | None:
-    """Says so where the first feature may be meant for ids: a different whole number in each row."""
-    numbers = _numbers(table, 0)
-    if len(np.unique(numbers)) < len(numbers) or not np.array_equal(numbers, np.round(numbers)):
-        return None
-    return (
-        f"{table.name(0)} of {table.path} has another whole number in each row, as ids have, and was read as a "
-        "feature; if it holds ids, name it id in a header"
-    )
+def _require_no_ids(first: NDArray[Any], where: str) -> None:
+    """Refuses a first feature that numbers the rows, from 0 or 1 and in any order.
+
+    Edges would be taken for numbers of rows without a word. Other numbers that are meant for ids show by the edges.
+    """
+    low = first.min()
+    if low in (0, 1) and np.array_equal(np.sort(first), np.arange(low, low + len(first))):
+        raise GraphkitError(
+            f"{where} holds the numbers {low:.0f} to {first.max():.0f}, each once, as ids do, and is not named so; "
+            "name it id in a header, or put another column first if it is a feature"
+        )
 
 
 def _of_array(path: Path) -> FeatureTable:
@@ -126,7 +134,7 @@ def _of_array(path: Path) -> FeatureTable:
                 f"{where} has shape {list(given.shape)}, and there are {len(values):,} rows of features"
             )
         ids = _vocabulary(texts_of(as_arrow(given, where), where), where)
-    return FeatureTable(path, values, ids, None, path.suffix.removeprefix("."))
+    return FeatureTable(path, values.shape, values.__getitem__, ids, None, path.suffix.removeprefix("."))
 
 
 def _vocabulary(texts: pa.Array, where: str) -> Vocabulary:
@@ -166,7 +174,8 @@ def _of_lists(column: pa.Array, where: str) -> NDArray[Any]:
     return np.asarray(column.flatten().to_numpy(zero_copy_only=False)).reshape(len(column), lengths[0])
 
 
-def _numbers(table: Columns, place: int) -> NDArray[np.float64]:
+def _numbers(table: Columns, place: int) -> NDArray[Any]:
+    """Returns a column of features, NaN where a value is missing; over the memory of the table where it can be."""
     column = table.columns[place]
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
@@ -179,6 +188,8 @@ def _numbers(table: Columns, place: int) -> NDArray[np.float64]:
                 "so encode texts (one column a value, say), or leave the column out"
             )
         return np.array([float(text) if text else np.nan for text in texts])
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    if not _is_real(column.type):
         raise GraphkitError(f"{table.path}, {table.name(place)} holds {column.type}; features are numbers")
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -56,8 +56,6 @@ class NodeImportReport:
     splits: int
     #: How each file was laid out.
     layouts: tuple[str, ...]
-    #: What in the table of features may not be meant so, or None.
-    doubt: str | None = None
 
     def lines(self) -> list[str]:
         """The report as lines for a terminal; lines that start with ``warning:`` deserve a look."""
@@ -82,7 +80,7 @@ class NodeImportReport:
         return said
 
     def _warnings(self) -> list[str]:
-        found = [self.doubt] if self.doubt is not None else []
+        found: list[str] = []
         if not self.edges:
             found.append("there are no edges, so nothing can be learnt of the structure")
         elif self.isolated:
@@ -131,7 +129,7 @@ def import_nodes(
     for path in given:  # a missing file of labels shows before the features have been read
         suffix_of(path)
     table = read_features(Path(features))
-    nodes = NodeLookup(len(table.values), table.ids)
+    nodes = NodeLookup(table.shape[0], table.ids)
     pairs, layout = _read_edges(Path(edges), nodes)
     structure = adjacency(Data(edge_index=torch.from_numpy(pairs), num_nodes=nodes.nodes))
     known = read_labels(Path(labels), nodes) if labels is not None else None
@@ -143,7 +141,7 @@ def import_nodes(
         )
     contents = NodeStoreContents(
         features=table.blocks(),
-        shape=(nodes.nodes, table.values.shape[1]),
+        shape=table.shape,
         indptr=structure.indptr.astype(np.int64),
         indices=structure.indices.astype(np.int64),
         labels=known.classes if known is not None else None,
@@ -219,5 +217,4 @@ def _report(
         smallest_class=int(counts.min()) if len(counts) else 0,
         splits=contents.masks.shape[2] if contents.masks is not None else 0,
         layouts=(layout, f"{table.path}: {table.layout}{_named_features(table)}"),
-        doubt=table.doubt,
     )

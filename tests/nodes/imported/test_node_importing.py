@@ -168,16 +168,30 @@ def test_a_first_column_of_texts_is_one_of_ids_and_007_is_not_7(tmp_path: Path) 
 def test_columns_of_ids_go_by_many_names(tmp_path: Path, features: dict[str, Any]) -> None:
     graph, report = imported(tmp_path, edges_csv=" node_1 ,node_2\n1, 0\n0 ,2\n", **features)
     assert graph.node_ids is not None and graph.node_ids.labels.to_pylist() == ["1", "0", "2"]
-    assert (report.features, report.edges, report.doubt) == (2, 2, None)
+    assert (report.features, report.edges) == (2, 2)
 
 
-def test_a_first_feature_that_may_be_ids_is_warned_of(tmp_path: Path) -> None:
-    _, report = imported(tmp_path, edges_csv="0,1\n1,2\n", features_csv="paper,a\n1,5\n0,5\n2,7\n")
-    assert (
-        f"warning: column 'paper' of {tmp_path}/features.csv has another whole number in each row, as ids have, and "
-        "was read as a feature; if it holds ids, name it id in a header"
-    ) in report.lines()
-    assert f"{tmp_path}/features.csv: delimiter comma, a header, features paper, a" in report.lines()
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ("paper,a\n1,5\n0,5\n2,7\n", "column 'paper' holds the numbers 0 to 2"),
+        ("paper,a\n3,5\n1,5\n2,7\n", "column 'paper' holds the numbers 1 to 3"),
+        ("2,5\n1.0,5\n0,7\n", "column 1 holds the numbers 0 to 2"),
+    ],
+)
+def test_a_first_feature_that_numbers_the_rows_is_refused(tmp_path: Path, features: str, said: str) -> None:
+    """Edges would be taken for numbers of rows, and every node would have the features of another."""
+    assert complaint(tmp_path, edges_csv="0,1\n1,2\n", features_csv=features) == (
+        f"features.csv, {said}, each once, as ids do, and is not named so; name it id in a header, or put another "
+        "column first if it is a feature"
+    )
+
+
+@pytest.mark.parametrize("first", [[1, 1, 2], [0, 1, 3], [2, 3, 4], [0, 0.5, 1]])
+def test_other_numbers_in_front_are_features(tmp_path: Path, first: list[float]) -> None:
+    rows = "".join(f"{value},7\n" for value in first)
+    graph, _ = imported(tmp_path, edges_csv="0,1\n", features_csv=f"a,b\n{rows}")
+    assert (graph.x[:, 0].tolist(), graph.node_ids) == (first, None)
 
 
 @pytest.mark.parametrize("mark", ["", "NA", "NaN", "nan", "null", "None"])
