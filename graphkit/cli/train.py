@@ -55,15 +55,21 @@ def _resume(folder: Path, words: Sequence[str]) -> int:
 def _fit(trainer: Trainer) -> int:
     run = trainer.run
     schedule = trainer.schedule
+    step, steps = trainer.progress.step, schedule.max_steps
     validated = f"validated every {schedule.validate_every}" if schedule.validate_every else "not validated"
-    print(
-        f"training into {run.folder}: step {trainer.progress.step} of {schedule.max_steps}, {validated}",
-        file=sys.stderr,
-    )
+    if step < steps:
+        print(f"training into {run.folder}: step {step} of {steps}, {validated}", file=sys.stderr)
+    else:
+        print(
+            f"the training of {run.folder} is finished: it has had all {steps} steps, and is measured again",
+            file=sys.stderr,
+        )
     try:
         trainer.fit()
     except Interrupted as stopped:
-        print(f"graphkit: {stopped}; continue with graphkit train resume={run.folder}", file=sys.stderr)
+        print(
+            f"graphkit: {stopped}; continue with graphkit train resume={shlex.quote(str(run.folder))}", file=sys.stderr
+        )
         return 128 + stopped.signal
     print_metrics(trainer.finish())
     print(f"next: {_next(trainer)}", file=sys.stderr)

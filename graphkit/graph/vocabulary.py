@@ -41,6 +41,9 @@ class Vocabulary:
             twice = counted.filter(pc.greater(counted.field("counts"), 1))[0]["values"].as_py()
             raise GraphkitError(f"a vocabulary has the {kind} label {twice!r} twice; each label may stand for one id")
 
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self):,} labels, kind={self.kind!r})"
+
     @classmethod
     def numbered(cls, labels: Sequence[str], *, kind: str = "entity") -> Vocabulary:
         """Returns the vocabulary of the distinct values of `labels`, in order of first appearance."""

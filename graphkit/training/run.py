@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -93,8 +94,8 @@ class Run:
         """
         if goal.exists() and not overwrite:
             raise GraphkitError(
-                f"the run folder {goal} exists already; resume it with graphkit train resume={goal}, choose another "
-                "run_dir, or replace it with overwrite=true"
+                f"the run folder {goal} exists already; resume it with graphkit train resume={shlex.quote(str(goal))}, "
+                "choose another run_dir, or replace it with overwrite=true"
             )
         if goal.exists() and not (goal / CONFIG).is_file():
             raise GraphkitError(
@@ -154,7 +155,7 @@ class Run:
         except OSError as error:
             raise GraphkitError(
                 f"{path} was not written: {error.strerror or error}; free some space or mend its permissions, then "
-                f"graphkit train resume={self.folder}"
+                f"graphkit train resume={shlex.quote(str(self.folder))}"
             ) from error
 
     def history(self) -> list[dict[str, Any]]:
@@ -206,7 +207,8 @@ class Run:
         steps = self.checkpoint_steps()
         if not steps:
             raise GraphkitError(
-                f"the run {self.folder} has no checkpoint yet; let graphkit train resume={self.folder} make one"
+                f"the run {self.folder} has no checkpoint yet; let graphkit train "
+                f"resume={shlex.quote(str(self.folder))} make one"
             )
         return load_checkpoint(self._checkpoint(steps[-1] if step is None else step), only=only)
 

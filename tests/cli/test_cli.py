@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -320,7 +321,12 @@ def test_finished_run_is_measured_again(cli: Cli, kg: Path, tmp_path: Path) -> N
     before, history = weights(tmp_path / "run"), Run.open(tmp_path / "run").history()
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     (tmp_path / "run" / "metrics.json").unlink()
-    assert cli("train", f"resume={tmp_path / 'run'}").code == 0
+    resumed = cli("train", f"resume={tmp_path / 'run'}")
+    steps = Run.open(tmp_path / "run").config["trainer"]["max_steps"]
+    assert (resumed.code, resumed.err.splitlines()[0]) == (
+        0,
+        f"the training of {tmp_path / 'run'} is finished: it has had all {steps} steps, and is measured again",
+    )
     again = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert (again["test"], again["protocol"]) == (metrics["test"], metrics["protocol"])
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(tmp_path / "run").items())
@@ -342,6 +348,14 @@ def test_evaluate_gives_the_numbers_of_the_run(cli: Cli, run_dir: Path) -> None:
     measured = json.loads(cli("evaluate", run_dir, "--json").out)
     written = json.loads((run_dir / "metrics.json").read_text())
     assert measured == {"test": written["test"], "protocol": written["protocol"]}
+
+
+def test_evaluate_does_not_look_for_the_class_of_the_task(cli: Cli, run_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    config = (folder / "config.yaml").read_text()
+    assert "graphkit.training.LinkTask" in config
+    (folder / "config.yaml").write_text(config.replace("graphkit.training.LinkTask", "mine.Task"))
+    assert cli("evaluate", folder, "--json").out == cli("evaluate", run_dir, "--json").out
 
 
 def test_evaluate_ranks_another_split(cli: Cli, run_dir: Path) -> None:

@@ -311,6 +311,15 @@ def test_unknown_standard_forms_are_refused(steps: Any, expected: str) -> None:
     assert str(error.value) == expected
 
 
+# ---- what is printed
+
+
+def test_ids_are_printed_by_their_number() -> None:
+    graph = NodeGraph.of(six())
+    graph.node_ids = Vocabulary([*"abcdef"], kind="node")
+    assert repr(graph).endswith("y=[6], node_ids=Vocabulary(6 labels, kind='node'))")
+
+
 # ---- fingerprints
 
 
