@@ -43,7 +43,7 @@ MORE_LAYERS = {"grace": (2, 3)}
 #: Clusters of the sweep, as shares of the nodes.
 SWEEP = (0.02, 0.05, 0.11, 0.2, 0.4)
 QUICK_SWEEP = (0.05, 0.2)
-FORMS = {"full_graph": "vanilla", "compressed": "compressed"}
+FORMS = {"full_graph": "full graph", "compressed": "compressed"}
 
 
 @dataclass(frozen=True)
@@ -215,13 +215,13 @@ def table(name: str, graph: dict[str, Any]) -> str:
         "",
         "No training: " + ", ".join(f"{title} {value:.4f}" for title, value in graph["no_training"].items()) + ".",
         "",
-        "| loss | no training, as many hops | vanilla | s | MiB | compressed | s (partition) | MiB |",
+        "| loss | no training, as many hops | full graph | s | MiB | compressed | s (partition) | MiB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for title, row in graph["methods"].items():
         hops = row["hops"]
         plain = f"{untrained[hops]:.4f} ({hops})" if hops < len(untrained) else "–"
-        lines.append(f"| {title} | {plain} | {_cells(row['vanilla'])} | {_cells(row['compressed'])} |")
+        lines.append(f"| {title} | {plain} | {_cells(row['full graph'])} | {_cells(row['compressed'])} |")
     if name == "cora":
         lines += ["", *beside_release(graph["methods"])]
     return "\n".join(lines)
@@ -272,7 +272,7 @@ loss stands beside the features of as many hops as its encoder has (in brackets)
 
 ![accuracy, seconds and memory against the compression ratio]({picture})
 
-Lines across: vanilla training; dotted: the best features without training. Three encoders a point.
+Lines across: training on the full graph; dotted: the best features without training. Three encoders a point.
 """
 
 
@@ -287,7 +287,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             points = sorted(points, key=lambda point: int(point["clusters"]))
             ratios = [point["clusters"] / point["nodes"] for point in points]
             axes.plot(ratios, [point[key] for point in points], "o-", color=f"C{i}", markersize=4, label=method)
-            axes.axhline(graph["methods"][method]["vanilla"][key], color=f"C{i}", linestyle="--", linewidth=1)
+            axes.axhline(graph["methods"][method]["full graph"][key], color=f"C{i}", linestyle="--", linewidth=1)
         if key == "accuracy_mean":
             axes.axhline(max(graph["no_training"].values()), color="gray", linestyle=":", label="no training, best")
         else:

@@ -93,7 +93,7 @@ def print_probe(probe: dict[str, Any]) -> None:
         table.add_row(f"no training, {name}", f"{accuracy:.4f}", "")
     table.add_section()
     encoders = "1 encoder" if probe["encoders"] == 1 else f"{probe['encoders']} encoders"
-    table.add_row(f"trained, {encoders}", f"{probe['accuracy_mean']:.4f}", f"{probe['accuracy_std']:.4f}")
+    table.add_row(f"embeddings, {encoders}", f"{probe['accuracy_mean']:.4f}", f"{probe['accuracy_std']:.4f}")
     Console().print(table)
 
 
@@ -102,9 +102,10 @@ def print_partition(partition: dict[str, Any], train: dict[str, Any]) -> None:
     if partition["method"] == "none":
         text = f"full graph: {partition['nodes']:,} nodes in every step"
     else:
+        asked = "" if partition["asked"] == partition["clusters"] else f" ({partition['asked']:,} were asked for)"
         cut = "" if partition["cut"] is None else f", {partition['cut']:.1%} of the edges cut"
         text = (
-            f"partition: {partition['nodes']:,} nodes in {partition['clusters']:,} clusters of "
+            f"partition: {partition['nodes']:,} nodes in {partition['clusters']:,} clusters{asked} of "
             f"{partition['smallest']:,} to {partition['largest']:,} by {partition['method']}{cut}, "
             f"in {train['partition_seconds']:.2f} s"
         )

@@ -12,8 +12,8 @@ from graphkit.report.runs import NodeRun
 _READING = (
     "Accuracy: a linear probe, mean ± standard deviation over its splits and, where there are several, encoders. "
     "No training: the same probe on features as they are (X), and propagated once, twice and three times (ÂX …). "
-    "Vanilla: trained on all nodes. Seconds: wall time of one encoder, partition included. MiB: peak anonymous memory "
-    "of the process while it trained, with the graph and the libraries."
+    "Full graph: trained on all nodes in every step. Seconds: wall time of one encoder, partition included. MiB: peak "
+    "anonymous memory of the process while it trained, with the graph and the libraries."
 )
 
 #: What the picture of the accuracies shows, for those who do not see it.
@@ -52,10 +52,10 @@ def results(runs: Sequence[NodeRun]) -> list[Element]:
 def against_ratio(runs: Sequence[NodeRun]) -> list[Element]:
     """Returns the picture of accuracy, time and memory against clusters by nodes, where there is something to compare.
 
-    Panels share the axis; runs on full graphs, which have no ratio, are levels across.
+    Panels share the axis; runs on full graphs, which have no ratio, are levels across. One ratio alone makes no line.
     """
     compressed = [run for run in runs if not run.full_graph]
-    if len(runs) < 2 or not compressed:
+    if len({run.ratio for run in compressed}) < 2:
         return []
     x = Axis.fitting("clusters / nodes", [run.ratio for run in compressed])
     untrained = _best_untrained(runs)
@@ -95,7 +95,7 @@ def _row(heading: Element, *cells: str) -> Element:
 def _bars(runs: Sequence[NodeRun], styles: dict[str, int]) -> list[Bar]:
     bars = [Bar(f"no training, {title}", accuracy) for title, accuracy in runs[0].no_training.items()]
     for run in runs:
-        form = "vanilla" if run.full_graph else f"{run.clusters:,} clusters"
+        form = "full graph" if run.full_graph else f"{run.clusters:,} clusters"
         if run.accuracy is not None:
             bars.append(Bar(f"{run.loss}, {form}", run.accuracy, styles[_family(run)]))
     return bars
@@ -115,7 +115,7 @@ def _legend(runs: Sequence[NodeRun], untrained: tuple[str, float] | None) -> Ele
         if False in forms:
             entries.append(element("li", key(style), family))
         if True in forms:
-            entries.append(element("li", key(style, dashed=True), f"{family}, vanilla"))
+            entries.append(element("li", key(style, dashed=True), f"{family}, full graph"))
     if untrained is not None:
         entries.append(element("li", key(None, dashed=True), f"no training, {untrained[0]}"))
     return element("ul", *entries, class_="legend")

@@ -18,11 +18,22 @@ def details(run: NodeRun, projection: Projection, *, alone: bool) -> list[Elemen
     """Returns the section of a run; its heading is its name, unless it stands alone."""
     listed = [part for name, value in settings(run) for part in (element("dt", name), element("dd", value))]
     program, *words = run.environment["command"]
-    command = shlex.join([*Path(program).name.split(), *words])  # Hydra says "graphkit train" in one
+    command = " ".join([Path(program).name, *map(quoted, words)])  # Hydra says "graphkit train" in one
     said = element("div", element("h3", "Settings"), element("dl", *listed), element("p", element("code", command)))
     curves = run.loss_curves()
     figures = [said, *([_losses(curves)] if curves else []), _embeddings(projection)]
     return [element("h2", "The run" if alone else run.name), element("div", *figures, class_="panels")]
+
+
+def quoted(word: str) -> str:
+    """Returns a word of a command as a shell takes it, with quotes about a value alone: run_dir='my run'."""
+    if shlex.quote(word) == word:
+        return word
+    key, equals, value = word.partition("=")
+    if not equals or shlex.quote(key) != key:
+        key, equals, value = "", "", word
+    readable = "'" in value and not set(value) & set('"$`\\!')  # shlex would write '"'"' for each
+    return f'{key}{equals}"{value}"' if readable else f"{key}{equals}{shlex.quote(value)}"
 
 
 def settings(run: NodeRun) -> list[tuple[str, str]]:
@@ -58,8 +69,10 @@ def _probe(task: dict[str, Any], splits: int) -> str:
 
 def _partition(run: NodeRun) -> str:
     found = run.metrics["partition"]
+    asked = found.get("asked", run.clusters)  # older runs do not say
     parts = (
         f"{found['method']}, {run.clusters:,} clusters ({run.ratio:.3g} of the nodes)",
+        *([f"{asked:,} were asked for"] if asked != run.clusters else []),
         *([] if found["cut"] is None else [f"{found['cut']:.1%} of edges cut"]),
         f"the largest {found['balance']:.2f} times the mean",
         f"{run.partition_seconds:.2f} s",

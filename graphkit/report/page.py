@@ -83,6 +83,6 @@ def _lead(runs: Sequence[NodeRun]) -> str:
     if len(runs) > 1:
         return f"{len(runs)} runs of graphkit, each with its settings below."
     run = runs[0]
-    trained = "all of them" if run.full_graph else f"{run.clusters:,} clusters ({run.ratio:.3g} of the nodes)"
+    trained = "the full graph" if run.full_graph else f"{run.clusters:,} clusters ({run.ratio:.3g} of the nodes)"
     probed = f"probed on {run.splits:,} splits" if run.splits else "not probed: its labels are not known"
     return f"{run.nodes:,} nodes; trained on {trained}; {run.encoders:,} encoder{'s' * (run.encoders > 1)}, {probed}."

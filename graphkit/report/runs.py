@@ -66,7 +66,7 @@ class NodeRun:
     @property
     def form(self) -> str:
         """What it trained on, in words."""
-        return "vanilla" if self.full_graph else f"compressed, {self.clusters:,} clusters"
+        return "full graph" if self.full_graph else f"compressed, {self.clusters:,} clusters"
 
     @property
     def clusters(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -207,6 +208,12 @@ class ContrastiveTask:
             structure = adjacency(self.graph)
             self.partition = partition(structure, self.clusters, method=self.method, seed=self.seed % 2**31)
             self.partition_seconds, self.partition_cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+            if self.partition.num_clusters < self.clusters:
+                print(
+                    f"{self.method} made {self.partition.num_clusters:,} of the {self.clusters:,} clusters that were "
+                    "asked for, since it left the others empty",
+                    file=sys.stderr,
+                )
         return self._draw(structure)
 
     def step(self, batch: EncoderBatch) -> dict[str, float]:
@@ -247,6 +254,7 @@ class ContrastiveTask:
             "method": self.method if self.form == "compressed" else "none",
             "nodes": self.num_nodes,
             "clusters": clusters.num_clusters,
+            "asked": self.clusters if self.form == "compressed" else self.num_nodes,
             **asdict(quality(structure, clusters)),
             **({} if structure.nnz else {"cut": None}),  # JSON has no NaN
         }

@@ -257,7 +257,7 @@ def test_the_tables_are_of_runs_and_go_on_where_they_were(
     folders = {path.name.rpartition("-")[0]: path for path in (tmp_path / "runs").iterdir()}
     assert set(folders) == names
     assert len(trained) == 4 and all("trainer.threads=1" in line for line in trained)
-    for form, name in (("vanilla", "planted-sce-full_graph"), ("compressed", "planted-sce-compressed")):
+    for form, name in (("full graph", "planted-sce-full_graph"), ("compressed", "planted-sce-compressed")):
         metrics = json.loads((folders[name] / "metrics.json").read_text())
         row = result["graphs"]["planted"]["methods"]["SCE"][form]
         assert row["accuracy_mean"] == metrics["probe"]["accuracy_mean"]

@@ -70,7 +70,7 @@ def test_a_run_from_the_first_line_to_its_results(cli: Cli, tmp_path: Path, trai
     assert {"seconds", "cpu_seconds", "partition_seconds", "peak_anon_mib"} <= set(measured["train"])
     assert (measured["probe"]["splits"], measured["probe"]["encoders"], measured["train"]["steps"]) == (4, 2, 20)
     assert 0.5 < float(str(measured["probe"]["accuracy_mean"])) <= 1  # chance is 0.2
-    for word in ("no training, X", "no training, A3X", "trained, 2 encoders", "trained 20 steps", "rows/s"):
+    for word in ("no training, X", "no training, A3X", "embeddings, 2 encoders", "trained 20 steps", "rows/s"):
         assert word in out
     compressed = "partition: 240 nodes in 27 clusters of "
     assert (compressed if trainer == "compressed" else "full graph: 240 nodes in every step") in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from made_runs import write_files, write_node_run
 
 from graphkit.cli.main import main
 from graphkit.report.comparison import _PANELS
+from graphkit.report.details import quoted, settings
 from graphkit.report.runs import read_run
 
 #: Runs `graphkit report` and returns its exit code, standard output and standard error.
@@ -53,7 +55,7 @@ def test_the_page_of_a_run_shows_its_figures_beside_no_training(line: Line) -> N
     assert "<h1>SCE on cora</h1>" in page
     assert "240 nodes; trained on 24 clusters (0.1 of the nodes); 2 encoders, probed on 50 splits." in page
     assert "<dt>partition</dt><dd>metis, 24 clusters (0.1 of the nodes), 21.0% of edges cut, the largest" in page
-    assert "graphkit train experiment=structcomp_cora_sce 'run_dir=my run'" in page
+    assert "graphkit train experiment=structcomp_cora_sce run_dir='my run'" in page
     assert page.count("<svg") == 3 + 4  # bars, loss, embeddings; and the keys of four classes
 
 
@@ -73,7 +75,7 @@ def test_several_runs_are_compared_by_compression_ratio(line: Line) -> None:
     assert line("c12", "c48", "c24", "full", "--out", "all.html") == (0, "all.html\n", "")
     page = Path("all.html").read_text(encoding="utf-8")
     assert [row[0] for row in cells(page)[5:]] == [
-        "SCE, vanilla full",
+        "SCE, full graph full",
         "SCE, compressed, 12 clusters c12",
         "SCE, compressed, 24 clusters c24",
         "SCE, compressed, 48 clusters c48",
@@ -105,6 +107,37 @@ def test_runs_on_full_graphs_alone_have_no_ratio(line: Line) -> None:
     page = Path("both.html").read_text(encoding="utf-8")
     assert "<h1>GRACE, SCE on cora</h1>" in page
     assert "Against the compression ratio" not in page
+
+
+def test_one_ratio_alone_makes_no_picture(line: Line) -> None:
+    write_node_run(Path("sce"), clusters=24)
+    write_node_run(Path("grace"), clusters=24, loss="GRACE")
+    write_node_run(Path("full"), clusters=None)
+    assert line("sce", "grace", "full", "--out", "all.html")[0] == 0
+    assert "Against the compression ratio" not in Path("all.html").read_text(encoding="utf-8")
+
+
+def test_a_partition_of_fewer_clusters_says_how_many_were_asked_for(tmp_path: Path) -> None:
+    run = read_run(write_node_run(tmp_path / "run", clusters=24))
+    assert "asked" not in dict(settings(run))["partition"]
+    run.metrics["partition"]["asked"] = 1083
+    assert dict(settings(run))["partition"].startswith("metis, 24 clusters (0.1 of the nodes), 1,083 were asked for, ")
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("task.clusters=300", "task.clusters=300"),
+        ("run_dir=my run", "run_dir='my run'"),
+        ("allow_targets=[mine.]", "allow_targets='[mine.]'"),
+        ("run_dir='my (first) run'", "run_dir=\"'my (first) run'\""),
+        ("a b=c", "'a b=c'"),
+        ("name=it's $HOME", "name='it'\"'\"'s $HOME'"),
+    ],
+)
+def test_commands_are_quoted_about_values(word: str, shown: str) -> None:
+    assert quoted(word) == shown
+    assert shlex.split(quoted(word)) == [word]
 
 
 def test_names_of_users_are_texts(line: Line) -> None:

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch_geometric.data import Data
 
+from graphkit.cli.tables import print_partition
 from graphkit.errors import GraphkitError
 from graphkit.evaluation import linear_probe, no_training
 from graphkit.graph import Vocabulary
@@ -255,6 +256,22 @@ def test_the_budget_is_that_of_the_clusters_asked_for_where_metis_gives_fewer() 
     )
     rest.load_state_dict(again.state_dict())
     assert before + trained(rest) == losses
+
+
+def test_a_run_says_where_metis_gives_fewer_clusters_than_were_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    graph = planted_communities(nodes=300, edges=1000, features=4, communities=6, classes=2)
+    task = ContrastiveTask(graph, SGCEncoder(4, dim=DIM), clusters=200, partition="metis", epochs=1, splits=0)
+    trained(task)
+    found = task.measure()["partition"]
+    assert found["asked"] == 200 > found["clusters"]
+    said = f"metis made {found['clusters']} of the 200 clusters that were asked for, since it left the others empty\n"
+    assert capsys.readouterr().err == said
+    print_partition(found, {"partition_seconds": 0.5})
+    assert f"300 nodes in {found['clusters']} clusters (200 were asked for) of " in capsys.readouterr().out
+    exact = ContrastiveTask(graph, SGCEncoder(4, dim=DIM), clusters=200, partition="random", epochs=1, splits=0)
+    trained(exact)
+    assert exact.measure()["partition"]["asked"] == exact.measure()["partition"]["clusters"] == 200
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("loss", LOSSES)
