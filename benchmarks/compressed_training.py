@@ -10,8 +10,9 @@ nodes and the probe are the same for both, and reported apart. ``ratio_time`` an
 of the first loss where that one is left out or failed.
 
 Clusters are pooled after ``--pooled-hops`` propagations of the features over the graph (``task.pooled_hops``), by
-default one; 0, as in the StructComp paper, pools features as they are. A form that fails, say for want of memory, has
-``failed`` in its row, and the others go on.
+default one; 0, as in the StructComp paper, pools features as they are. Losses that take edges (COLES) take those
+between clusters; with ``--inner-edges``, as in the paper, those inside of them, too (``task.inner_edges``). A form that
+fails, say for want of memory, has ``failed`` in its row, and the others go on.
 """
 
 from __future__ import annotations
@@ -146,6 +147,7 @@ def measure(options: argparse.Namespace) -> Result:
         "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "torch": torch.__version__},
         "graph": {**sizes[options.nodes], "noise": options.noise, "seed": options.seed},
         "pooled_hops": options.pooled_hops,
+        "inner_edges": options.inner_edges,
         "losses": found,
         "ratios_are_of": first,
         "ratio_time": found[first]["ratio_time"],
@@ -202,8 +204,8 @@ def main() -> int:
     made.add_argument(
         "--noise",
         type=float,
-        default=2.0,
-        help="of features; with 1, two hops without training are right on every node (default: 2)",
+        default=4.0,
+        help="of features; with 2, three hops without training are right on nearly every node (default: 4)",
     )
     made.add_argument("--losses", default=",".join(METHODS), help="names, separated by commas (default: all)")
     made.add_argument(
@@ -211,6 +213,9 @@ def main() -> int:
         type=int,
         default=1,
         help="how often features are propagated before clusters pool them; 0 pools them as they are (default: 1)",
+    )
+    made.add_argument(
+        "--inner-edges", action="store_true", help="for COLES: count edges inside of clusters as well, as loops"
     )
     made.add_argument("--clusters", type=int, help="of the graph (default: a 50th of its nodes)")
     made.add_argument("--partition", help="metis, heavy_edge or random (default: by the number of edges)")
@@ -268,6 +273,7 @@ def _setting(nodes: int, graph: str, options: argparse.Namespace) -> Setting:
         threads=options.threads,
         seed=options.seed,
         pooled_hops=options.pooled_hops,
+        inner_edges=options.inner_edges,
     )
 
 

@@ -74,6 +74,8 @@ class Setting:
     seed: int
     #: how often features are propagated before they are pooled
     pooled_hops: int = 0
+    #: whether a loss that takes edges takes those inside of clusters, too
+    inner_edges: bool = True
 
 
 def save_graph(graph: NodeGraph, folder: Path) -> None:
@@ -134,6 +136,7 @@ def train(graph: NodeGraph, setting: Setting) -> tuple[ContrastiveTask, Trainer,
         clusters=setting.clusters,
         partition=setting.partition,
         pooled_hops=setting.pooled_hops,
+        inner_edges=setting.inner_edges,
         splits=setting.splits,
     )
     with tempfile.TemporaryDirectory() as folder, PeakMemory() as memory:

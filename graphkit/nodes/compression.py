@@ -136,16 +136,19 @@ def pool_neighborhoods(x: Tensor, adjacency: csr_matrix, partition: Partition) -
     return pooled
 
 
-def compressed_adjacency(adjacency: csr_matrix, partition: Partition, *, weighted: bool = True) -> csr_matrix:
+def compressed_adjacency(
+    adjacency: csr_matrix, partition: Partition, *, weighted: bool = True, inner: bool = True
+) -> csr_matrix:
     """Returns MᵀAM: the edges between clusters, M being the membership (StructComp, section 2).
 
     Args:
         adjacency: float32[N, N], symmetric.
         partition: of its N nodes into P clusters.
         weighted: counts edges; without it every entry is 1, as in the released code of StructComp.
+        inner: keeps the edges inside of clusters, on the diagonal.
 
     Returns:
-        float32[P, P], symmetric; the diagonal has twice the inner edges of each cluster.
+        float32[P, P], symmetric; the diagonal has twice the inner edges of each cluster, or nothing.
 
     Raises:
         GraphkitError: the partition has another number of nodes than the graph.
@@ -163,6 +166,10 @@ def compressed_adjacency(adjacency: csr_matrix, partition: Partition, *, weighte
         block.sum_duplicates()
         blocks.append(block)
     compressed = csr_matrix(vstack(blocks, format="csr"))
+    if not inner:
+        rows = np.repeat(np.arange(count, dtype=compressed.indices.dtype), np.diff(compressed.indptr))
+        compressed.data[rows == compressed.indices] = 0
+        compressed.eliminate_zeros()
     if not weighted:
         compressed.data[:] = 1
     return compressed

@@ -94,6 +94,7 @@ class ContrastiveTask:
         partition: how clusters are made (see `graphkit.nodes.partitioning`), or clusters that are; None = by size.
         pooled_hops: how often features are propagated before they are pooled; 0, as in the paper, pools X itself.
         weighted_edges: for losses that take edges, let those between two clusters count as often as there are.
+        inner_edges: for losses that take edges, let those inside of a cluster count as one from it to itself.
         drop_edges: share of the edges that each view of the full graph loses, for losses of two views.
         mask_features: share of the columns of features that each view of the full graph loses, likewise.
         splits: S, over which embeddings are probed; 0 = no probe. All runs share the same random splits.
@@ -121,6 +122,7 @@ class ContrastiveTask:
         partition: str | Partition | None = None,
         pooled_hops: int = 0,
         weighted_edges: bool = True,
+        inner_edges: bool = True,
         drop_edges: float = 0.2,
         mask_features: float = 0.2,
         splits: int = 50,
@@ -134,7 +136,8 @@ class ContrastiveTask:
         self.clusters = open_clusters(self.graph) if clusters is None else clusters
         self.method = "given" if isinstance(partition, Partition) else partition or open_method(self.graph)
         self.pooled_hops = pooled_hops
-        self.weighted_edges, self.drop_edges, self.mask_features = weighted_edges, drop_edges, mask_features
+        self.weighted_edges, self.inner_edges = weighted_edges, inner_edges
+        self.drop_edges, self.mask_features = drop_edges, mask_features
         self.probe = NodeProbe(self.graph, splits=splits, labels_per_class=labels_per_class)
         self.partition = partition if isinstance(partition, Partition) else None
         if self.partition is not None:
@@ -389,6 +392,7 @@ class ContrastiveTask:
             self.loss,
             pooled_hops=self.pooled_hops,
             weighted_edges=self.weighted_edges,
+            inner_edges=self.inner_edges,
             structure=structure,
         )
 

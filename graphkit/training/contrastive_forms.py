@@ -58,6 +58,8 @@ class CompressedForm(Form):
         loss: what the rows are for.
         pooled_hops: how often features are propagated before they are pooled.
         weighted_edges: let edges between clusters count as often as there are; without it, once.
+        inner_edges: let edges inside of a cluster count as one from it to itself, as in the paper. Such an edge asks
+            for long rows, not for rows that agree, and the full graph has none.
         structure: the graph's `adjacency`, if it is at hand.
     """
 
@@ -69,6 +71,7 @@ class CompressedForm(Form):
         *,
         pooled_hops: int = 0,
         weighted_edges: bool = True,
+        inner_edges: bool = True,
         structure: csr_matrix | None = None,
     ) -> None:
         self.partition = partition
@@ -85,7 +88,7 @@ class CompressedForm(Form):
         if loss.views == 2:
             self._members_of = x
         if loss.needs_edges:
-            self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges)
+            self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges, inner=inner_edges)
 
     def views(self, encoder: Encoder, batch: ClusterBatch, seed: int) -> list[Tensor]:  # noqa: D102  # as in the base
         whole = self._is_whole(batch)

@@ -201,13 +201,16 @@ def test_the_second_view_is_of_kept_members(graph: NodeGraph) -> None:
 
 
 @pytest.mark.parametrize("weighted", [True, False])
-def test_edges_of_a_batch_are_those_between_its_clusters(graph: NodeGraph, weighted: bool) -> None:
-    task = made(graph, "coles", sampler=ClusterSampling(batch_size=5), weighted_edges=weighted)
+@pytest.mark.parametrize("inner", [True, False])
+def test_edges_of_a_batch_are_those_between_its_clusters(graph: NodeGraph, weighted: bool, inner: bool) -> None:
+    task = made(graph, "coles", sampler=ClusterSampling(batch_size=5), weighted_edges=weighted, inner_edges=inner)
     batches = task.batches()
     assert task.partition is not None
     member = torch.nn.functional.one_hot(task.partition.assignment).float()
     between = member.T @ torch.from_numpy(adjacency(graph).toarray()) @ member
     between = between if weighted else (between > 0).float()
+    assert between.diagonal().any()
+    between = between if inner else between - between.diagonal().diag()
     for _ in range(3):
         batch = next(batches).clusters
         assert task._form is not None and batch.size in (2, 5)
