@@ -1,4 +1,4 @@
-"""From a user's files to a graph: every kind of file, ids of every kind, and a sentence for all that is wrong."""
+"""From a user's files to a graph: every kind of file, ids of every kind, and a sentence for edges that are wrong."""
 
 from __future__ import annotations
 
@@ -9,46 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from user_files import PATH, X, complaint, imported, written
 
 from graphkit.errors import GraphkitError
-from graphkit.nodes import NodeGraph, NodeImportReport, adjacency, import_nodes, mask_splits, open_store
+from graphkit.nodes import adjacency, import_nodes, mask_splits, open_store
 
 EDGES = "source\ttarget\nann\tbob\nbob\tcid\nbob\tann\ncid\tcid\n007\tann\n"
 FEATURES = "id,age,height\nann,3,1.5\nbob,4,0\ncid,0,0\n007,1,2\n"
 LABELS = "id,label\nann,good\nbob,bad\n007,good\n"
-
-
-def written(folder: Path, **contents: Any) -> dict[str, Path]:
-    """Files by what they hold; a key is that and the suffix: ``edges_tsv``."""
-    paths = {}
-    for key, content in contents.items():
-        name, suffix = key.split("_", 1)
-        paths[name] = folder / f"{name}.{suffix.replace('_', '.')}"
-        if isinstance(content, pa.Table):
-            parquet.write_table(content, paths[name])
-        elif isinstance(content, dict):
-            np.savez(paths[name], **content)
-        elif isinstance(content, np.ndarray):
-            np.save(paths[name], content)
-        else:
-            raw = content.encode() if isinstance(content, str) else content
-            paths[name].write_bytes(gzip.compress(raw) if suffix.endswith("gz") else raw)
-    return paths
-
-
-def imported(folder: Path, **contents: Any) -> tuple[NodeGraph, NodeImportReport]:
-    paths = written(folder, **contents)
-    report = import_nodes(paths.pop("edges"), paths.pop("features"), folder / "graph", **paths)
-    return open_store(folder / "graph"), report
-
-
-def complaint(folder: Path, **contents: Any) -> str:
-    """The sentence that an import ends with, the folder left out; nothing is left behind."""
-    with pytest.raises(GraphkitError) as error:
-        imported(folder, **contents)
-    assert not [path for path in folder.iterdir() if path.is_dir()]
-    return str(error.value).replace(f"{folder}/", "")
 
 
 def test_tables_with_ids_of_texts(tmp_path: Path) -> None:
@@ -72,10 +40,6 @@ def test_tables_with_ids_of_texts(tmp_path: Path) -> None:
         "warning: a class has 1 label, and random splits need at least 2: one to train, one to test",
         f"saved in {tmp_path}/graph",
     ]
-
-
-PATH = np.array([[0, 1], [1, 2], [2, 1]])
-X = np.array([[1, 0], [0, 2], [3, 3]])
 
 
 @pytest.mark.parametrize(
@@ -151,67 +115,6 @@ def test_a_first_column_of_texts_is_one_of_ids_and_007_is_not_7(tmp_path: Path) 
     assert graph.y.tolist() == [1, -1, 0]
 
 
-@pytest.mark.parametrize(
-    "features",
-    [
-        {"features_csv": ",a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},  # pandas' index, as to_csv and to_parquet write it
-        {"features_csv": "Unnamed: 0,a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},
-        {"features_csv": "\n\npaper_id,a,b\n1,5,5.5\n0,6,6.5\n2,7,7.5\n"},
-        {"features_parquet": pa.table({"a": [5, 6, 7], "b": [5.5, 6.5, 7.5], "__index_level_0__": [1, 0, 2]})},
-        {
-            "features_parquet": pa.table(
-                {"index": [1, 0, 2], "x": pa.array([[5, 6], [7, 8], [9, 9]], pa.list_(pa.int64()))}
-            )
-        },
-    ],
-)
-def test_columns_of_ids_go_by_many_names(tmp_path: Path, features: dict[str, Any]) -> None:
-    graph, report = imported(tmp_path, edges_csv=" node_1 ,node_2\n1, 0\n0 ,2\n", **features)
-    assert graph.node_ids is not None and graph.node_ids.labels.to_pylist() == ["1", "0", "2"]
-    assert (report.features, report.edges) == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("features", "said"),
-    [
-        ("paper,a\n1,5\n0,5\n2,7\n", "column 'paper' holds the numbers 0 to 2"),
-        ("paper,a\n3,5\n1,5\n2,7\n", "column 'paper' holds the numbers 1 to 3"),
-        ("2,5\n1.0,5\n0,7\n", "column 1 holds the numbers 0 to 2"),
-    ],
-)
-def test_a_first_feature_that_numbers_the_rows_is_refused(tmp_path: Path, features: str, said: str) -> None:
-    """Edges would be taken for numbers of rows, and every node would have the features of another."""
-    assert complaint(tmp_path, edges_csv="0,1\n1,2\n", features_csv=features) == (
-        f"features.csv, {said}, each once, as ids do, and is not named so; name it id in a header, or put another "
-        "column first if it is a feature"
-    )
-
-
-@pytest.mark.parametrize("first", [[1, 1, 2], [0, 1, 3], [2, 3, 4], [0, 0.5, 1]])
-def test_other_numbers_in_front_are_features(tmp_path: Path, first: list[float]) -> None:
-    rows = "".join(f"{value},7\n" for value in first)
-    graph, _ = imported(tmp_path, edges_csv="0,1\n", features_csv=f"a,b\n{rows}")
-    assert (graph.x[:, 0].tolist(), graph.node_ids) == (first, None)
-
-
-@pytest.mark.parametrize("mark", ["", "NA", "NaN", "nan", "null", "None"])
-def test_labels_that_are_missing_have_many_marks(tmp_path: Path, mark: str) -> None:
-    for number, (label, classes) in enumerate((("good", [-1, 0, -1]), ("0", [-1, 0, -1]))):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        graph, _ = imported(folder, edges_npy=PATH, features_npy=X, labels_csv=f"id,label\n0,{mark}\n1,{label}\n")
-        assert graph.y.tolist() == classes
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [("label,split\n0,train\n1,test\n0,\n", [0, 1, 0]), ("label\n0\n\n1\n", [0, -1, 1])],
-)
-def test_labels_without_ids_are_one_a_node(tmp_path: Path, labels: str, expected: list[int]) -> None:
-    graph, _ = imported(tmp_path, edges_npy=PATH, features_npy=X, labels_csv=labels)
-    assert graph.y.tolist() == expected
-
-
 def test_two_edges_in_an_archive_are_read_as_its_key_says(tmp_path: Path) -> None:
     for key, ends in (("edges", [[0, 1], [0, 2]]), ("edge_index", [[0, 0], [1, 2]])):
         folder = tmp_path / key
@@ -227,44 +130,6 @@ def test_a_first_row_of_texts_is_no_header_where_ids_or_labels_are_numbers_below
     )
     assert (report.nodes, report.edges, report.labelled) == (4, 2, 2)
     assert graph.x.flatten().tolist() == [5, 6, 7, 8]
-
-
-def test_numbers_that_are_no_dense_classes_are_renumbered_and_keep_their_names(tmp_path: Path) -> None:
-    graph, _ = imported(tmp_path, edges_npy=PATH, features_npy=X, labels_npy=np.array([7, 3, 7]))
-    assert (graph.y.tolist(), graph.class_names) == ([1, 0, 1], ["3", "7"])
-
-
-@pytest.mark.parametrize(
-    "masks",
-    [
-        {"masks_csv": "train,val,test\ntrue,false,0\nFalse,True,0\n0,0,1\n"},
-        {"masks_csv": "id,train_mask,test_mask,val_mask\n2,0,1,0\n0,1,0,0\n1,0,0,1\n"},
-        {"masks_npz": {"train_mask": [1, 0, 0], "val_mask": [0, 1, 0], "test_mask": np.array([False, False, True])}},
-        {"masks_parquet": pa.table({"split": ["train", "val", "test"]})},
-    ],
-)
-def test_masks_of_every_kind(tmp_path: Path, masks: dict[str, Any]) -> None:
-    graph, report = imported(tmp_path, edges_npy=PATH, features_npy=X, labels_npy=np.array([0, 1, 0]), **masks)
-    found = [graph[f"{part}_mask"].tolist() for part in ("train", "val", "test")]
-    assert found == np.eye(3, dtype=bool).tolist()
-    assert report.splits == 1
-
-
-def test_masks_of_several_splits(tmp_path: Path) -> None:
-    by_split = {"train_masks": np.array([[1, 0, 0], [0, 1, 0]]), "test_masks": np.array([[0, 1, 1], [1, 0, 1]])}
-    graph, report = imported(
-        tmp_path, edges_npy=PATH, features_npy=X, labels_npy=np.array([0, 1, 0]), masks_npz=by_split
-    )
-    assert graph.train_mask.tolist() == [[True, False], [False, True], [False, False]]
-    assert not graph.val_mask.any()
-    assert (report.splits, len(mask_splits(graph))) == (2, 2)
-
-
-def test_features_of_an_array_are_converted_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphkit.nodes.imported.feature_table._BLOCK_VALUES", 5)
-    x = np.random.default_rng(0).random((101, 2))
-    graph, _ = imported(tmp_path, edges_npy=PATH, features_npy=x)
-    np.testing.assert_array_equal(graph.x.numpy(), x.astype(np.float32))
 
 
 def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
@@ -302,9 +167,6 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
         f"{tmp_path}/photos is no store of an attributed graph (it has no nodes.json), so it is not replaced; choose "
         "another"
     )
-
-
-# ---- what is wrong
 
 
 @pytest.mark.parametrize(
@@ -397,34 +259,6 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
             "edges.csv starts with '# a comment', and comments are not known; take such lines out, and name columns "
             "without #",
         ),
-        (
-            {"edges_csv": "0,1\n", "features_csv": "index,paper_id,a\n0,7,1\n1,8,1\n"},
-            "features.csv has several columns of ids, column 'index' and column 'paper_id'; leave one, and rename or "
-            "drop the others",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_csv": "paper_id,kind,label\n1,a,x\n2,b,y\n"},
-            "labels.csv has 3 columns (paper_id, kind, label), and which are ids and which labels is not clear; name "
-            "them id and label, and leave others out",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "paper,split\n1,train\n2,test\n0,val\n"},
-            "masks.csv has 2 columns (paper, split), and which are ids and which masks is not clear; name them id and "
-            "split, or id, train, val and test, and leave others out",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,train,test\n1,1,0\n2,1,1\n"},
-            "masks.csv: node 2 is in train and in test; take it out of one",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,train,test\n1,1,0\n2,0,1\n"},
-            "masks.csv says which nodes train and test, and there are no labels to train on; give them too (--labels "
-            "FILE)",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_npz": {"train_masks": np.ones((2, 4), bool)}},
-            "masks.npz, array 'train_masks' is bool[2, 4], and there are 3 nodes; bool[splits, nodes] is needed",
-        ),
         ({"edges_csv": "", "features_npy": X}, "edges.csv is empty; nothing can be made of it"),
         (
             {"edges_csv": "source,target\n", "features_npy": X},
@@ -437,125 +271,11 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
             },
             "edges.parquet has no rows; nothing can be made of it",
         ),
-        (
-            {"edges_npy": PATH, "features_npy": np.ones(3)},
-            "features.npy holds features of float64[3]; numbers of shape [nodes, features] are needed",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": np.array([["a"], ["b"]])},
-            "features.npy holds features of <U1[2, 1]; numbers of shape [nodes, features] are needed",
-        ),
-        (
-            {"edges_npy": PATH, "features_npz": {"x": X, "ids": np.array(["a", "b"])}},
-            "features.npz, array 'ids' has shape [2], and there are 3 rows of features",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": np.array([[1, 2], [3, np.nan], [1, 1]])},
-            "features.npy: feature 1 of node 1 is nan, or missing; features must be finite (as float32), so fill it "
-            "in, with the column's mean, say",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": np.array([[1, 2], [1e300, 3], [1, 1]])},
-            "features.npy: feature 0 of node 1 is 1e+300, or missing; features must be finite (as float32), so fill it "
-            "in, with the column's mean, say",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "id,age\nann,\nbob,3\n"},
-            "features.csv: feature 'age' of node 'ann' is nan, or missing; features must be finite (as float32), so "
-            "fill it in, with the column's mean, say",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "id,age,hair\nann,1,red\nbob,3,4\n"},
-            "features.csv, column 'hair', row 1: 'red' is no number; features are numbers, so encode texts (one column "
-            "a value, say), or leave the column out",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "id,age\nann,1\nbob,3\nann,4\n"},
-            "features.csv, column 'id', row 3: the id 'ann' stands in row 1 already; each node needs one row of "
-            "features",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "id,age\nann,1\n,3\n"},
-            "features.csv, column 'id' has no id in row 2; fill it in, or take the row out",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "id\nann\nbob\n"},
-            "features.csv has a column of ids and no features; add columns of numbers",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_npy": np.array([0, 1])},
-            "labels.npy has 2 rows, and the features have 3; give one label a node in the same order, or a column "
-            "named id beside them",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_csv": "1,good\n0,3\n"},
-            "labels.csv, column 2 mixes numbers and texts, such as '3' and 'good'; labels are all of one kind, so name "
-            "the header's columns (id and label), or mend the labels",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_npy": np.array([-1, -1, -1])},
-            "labels.npy has no labels: all are empty or -1; leave --labels out, or fill some in",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_csv": "id,label\n0,\n1,\n"},
-            "labels.csv, column 'label' has no labels: all are empty or -1; leave --labels out, or fill some in",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_npy": np.array([0.5, 1, 1])},
-            "labels.npy has the label 0.5; classes are texts or whole numbers from 0, and -1 or empty where unknown",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_npy": np.array([0, 1, -2])},
-            "labels.npy has the label -2; classes are texts or whole numbers from 0, and -1 or empty where unknown",
-        ),
-        (
-            {"edges_csv": "ann,bob\n", "features_csv": "ann,1\nbob,2\n", "labels_csv": "ann,x\ncid,y\n"},
-            "labels.csv, column 1, row 2: the graph has no node 'cid', nor one spelled like it; it has 2, e.g. ann, "
-            "bob; every node needs its row of features",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_csv": "1,x\n2,y\n1,y\n"},
-            "labels.csv, column 1, row 3: node '1' has a label in row 1 already; leave one of the two",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "labels_csv": "id,a,b\n1,x,y\n"},
-            "labels.csv has 3 columns (id, a, b), and which are ids and which labels is not clear; name them id and "
-            "label, and leave others out",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_npy": np.array([1, 0, 0])},
-            "masks.npy is one array, and masks are several; save them with numpy.savez(train_mask=…)",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_npz": {"train_mask": np.array([1, 0, 0])}},
-            "masks.npz has masks of train; a probe needs train and test (columns or arrays train_mask, test_mask, "
-            "perhaps val_mask, or a column named split)",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_npz": {"train_mask": np.array([1, 2, 0])}},
-            "masks.npz, array 'train_mask' is int64[3], and there are 3 nodes; bool[nodes] or bool[nodes, splits] is "
-            "needed",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "0,train\n1,test\n"},
-            "masks.csv has no header; name its columns id and split, or id, train, val and test",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,split\n0,train\n1,dev\n"},
-            "masks.csv, column 'split', row 2: 'dev' is no part; allowed: train, val, test, or empty",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "id,train,test\n0,yes,0\n"},
-            "masks.csv, column 'train', row 1: 'yes' is neither true nor false (1 nor 0)",
-        ),
-        (
-            {"edges_npy": PATH, "features_npy": X, "masks_csv": "train,test\n1,0\n"},
-            "masks.csv has 1 rows, and the features have 3; give one mask a node in the same order, or a column named "
-            "id beside them",
-        ),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_left_behind(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
+def test_what_is_wrong_with_edges_is_said_and_nothing_is_left_behind(
+    tmp_path: Path, files: dict[str, Any], expected: str
+) -> None:
     assert complaint(tmp_path, **files) == expected
 
 
