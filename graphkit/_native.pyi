@@ -140,6 +140,48 @@ def keep_freed_memory() -> None: ...
 def gather_rows(table: Tensor, ids: Tensor, places: Tensor | None, to: Tensor, threads: int) -> None: ...
 def softmax_sums(logits: Tensor, halves: bool, most: Tensor, totals: Tensor, threads: int) -> None: ...
 def softmax_gradients(logits: Tensor, halves: bool, log_totals: Tensor, weights: Tensor, threads: int) -> None: ...
+def translate(x: Tensor, vectors: Tensor, directed: Tensor, to: Tensor, threads: int) -> None: ...
+def translate_gradients(of_result: Tensor, directed: Tensor, of_vectors: Tensor, threads: int) -> None: ...
+def turn(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor, to: Tensor, threads: int) -> None: ...
+def turn_gradients(
+    of_result: Tensor,
+    x: Tensor,
+    real: Tensor,
+    imaginary: Tensor,
+    directed: Tensor,
+    of_x: Tensor,
+    of_real: Tensor,
+    of_imaginary: Tensor,
+    threads: int,
+) -> None: ...
+def shared_losses(
+    kind: int,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    inside: float,
+    offset: float,
+    sharpness: float,
+    losses: Tensor,
+    of_answers: Tensor,
+    slopes: Tensor,
+    threads: int,
+) -> None: ...
+def shared_loss_gradients(
+    kind: int,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    inside: float,
+    of_losses: Tensor,
+    of_answer_distances: Tensor,
+    slopes: Tensor,
+    of_queries: Tensor,
+    of_answers: Tensor,
+    of_rows: Tensor,
+    threads: int,
+) -> None: ...
 def softplus_terms(
     negative: Tensor, mask: Tensor, sharpness: float, terms: Tensor, slopes: Tensor, threads: int
 ) -> None: ...

@@ -6,22 +6,12 @@
 #include "engine/rank_counts.hpp"
 #include "engine_arrays.hpp"
 #include "engine_module.hpp"
+#include "pair_arrays.hpp"
 
 namespace nb = nanobind;
 
 namespace graphkit {
 namespace {
-
-PairInput pair_input(int kind, const Matrix& queries, const Matrix& rows, float inside) {
-    return {static_cast<PairKind>(kind),
-            queries.data(),
-            queries.shape(0),
-            queries.shape(1),
-            rows.data(),
-            rows.shape(0),
-            rows.shape(1),
-            inside};
-}
 
 template <class Pairs>  // the scores or the gradient of each
 OwnPairs own_pairs(const In<std::int32_t, -1>& order, const In<std::int64_t, -1>& offsets, const Pairs& pairs) {

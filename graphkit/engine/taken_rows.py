@@ -24,6 +24,7 @@ class TakenRows:
 
     def __init__(self, rows: Tensor) -> None:
         self._rows = rows
+        self._native = rows.dim() == 2 and rows.dtype == torch.float32 and buffers.on_host(rows)
         self._root = torch.zeros((), requires_grad=True)
         # Gradients in the order of their coming, with their places; None for those of all rows. What is taken refers to
         # this list, and not to the object: with a cycle, gradients would stay until the garbage collector comes.
@@ -32,8 +33,13 @@ class TakenRows:
     def take(self, places: Tensor) -> Tensor:
         """Returns float32[..., D], which requires a gradient: the rows at int64[...] places."""
         flat = places.reshape(-1).contiguous()
-        taken = self._rows.index_select(0, flat).view(*places.shape, -1)
-        return _tap(self._root, taken, flat, self._found)
+        rows = self._rows
+        if self._native and rows.is_contiguous() and _native.first_bad_id(flat, len(rows)) < 0:
+            taken = buffers.empty(len(flat), rows.shape[1])
+            _native.gather_rows(rows, flat, None, taken, torch.get_num_threads())
+        else:
+            taken = rows.index_select(0, flat)  # which says what place is wrong
+        return _tap(self._root, taken.view(*places.shape, -1), flat, self._found)
 
     def all(self) -> Tensor:
         """Returns the rows themselves, which require a gradient."""
@@ -43,8 +49,7 @@ class TakenRows:
         """Returns float32[U, D]: what was accumulated, that of all rows first, added up in the order of its coming."""
         whole = [part for places, part in self._found if places is None]
         placed = [(places, part.reshape(len(places), -1)) for places, part in self._found if places is not None]
-        single = self._rows.dtype == torch.float32
-        native = single and buffers.on_host(self._rows)
+        single, native = self._rows.dtype == torch.float32, self._native
         if whole:
             total = whole[0]
             if not total.is_contiguous() or any(total.data_ptr() == part.data_ptr() for part in whole[1:]):

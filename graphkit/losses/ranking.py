@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.engine.kernels import cross_entropy, log_sum_terms, softplus_terms
+from graphkit.engine.kernels import PairDistance, cross_entropy, log_sigmoid_losses, log_sum_terms, softplus_terms
 from graphkit.errors import GraphkitError
 
 
@@ -36,6 +36,32 @@ class Loss(ABC):
         Returns:
             float[B].
         """
+
+    def shared_distances(
+        self,
+        distance: PairDistance,
+        queries: Tensor,
+        answers: Tensor,
+        negatives: Tensor,
+        mask: Tensor,
+        population: Tensor,
+    ) -> Tensor:
+        """The loss against negatives that all queries share, where logits are distances from a constant.
+
+        Args:
+            distance: what logits are.
+            queries: float32[B, W].
+            answers: float32[B, D], one of each query.
+            negatives: float32[K, D].
+            mask: see `sampled`.
+            population: see `sampled`.
+
+        Returns:
+            float[B].
+        """
+        own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
+        positive = distance.scores(queries, answers, own).squeeze(1)
+        return self.sampled(positive, distance.scores(queries, negatives), mask, population)
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """The loss over all entities, where `full` says that there is one.
@@ -113,3 +139,16 @@ class LogSigmoid(Loss):
         """Mean of the positive and the negative term; see `Loss.sampled`."""
         terms = softplus_terms(negative, mask, sharpness=self.adversarial_temperature)
         return (F.softplus(-positive) + terms) / 2
+
+    def shared_distances(
+        self,
+        distance: PairDistance,
+        queries: Tensor,
+        answers: Tensor,
+        negatives: Tensor,
+        mask: Tensor,
+        population: Tensor,
+    ) -> Tensor:
+        """The loss against shared negatives, one operation; see `Loss.shared_distances`."""
+        sharpness = self.adversarial_temperature
+        return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness)

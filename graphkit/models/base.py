@@ -212,6 +212,10 @@ class Model(nn.Module, ABC):
         # Not by indexing, whose gradient goes row by row.
         return F.embedding(relations if self.reciprocal else relations // 2, self.relations)
 
+    def directed_rows(self, relations: Tensor) -> Tensor:
+        """Returns int64[B], 2 p for row p of `relations` as it is, 2 p + 1 for its inverse; of int64[B] relations."""
+        return 2 * relations if self.reciprocal else relations
+
     def turn_inverses(self, x: Tensor, relations: Tensor) -> Tensor:
         """Returns [B, D]: x, negated for each inverse that shares the parameters of its relation."""
         return x if self.reciprocal else x * (1 - 2 * (relations % 2)).unsqueeze(1)

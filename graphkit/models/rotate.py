@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance
+from graphkit.engine.kernels import PairDistance, turn
 from graphkit.models.base import require_even, scale_of_margin
-from graphkit.models.complex_product import complex_product
 from graphkit.models.intersections import PathModel, initialize_layers
 
 
@@ -58,8 +58,13 @@ class RotatE(PathModel):
         initialize_layers(self, generator)
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
-        phases = self.relation_parameters(relations) * (math.pi / self.scale)
-        return complex_product(x, phases.cos(), self.turn_inverses(phases.sin(), relations))
+        table: Tensor = self.relations
+        directed = self.directed_rows(relations)
+        if len(table) > len(x):  # sines of those that the queries name are fewer
+            table = F.embedding(directed // 2, table)
+            directed = 2 * torch.arange(len(x), device=x.device) + directed % 2
+        phases = table * (math.pi / self.scale)
+        return turn(x, phases.cos(), phases.sin(), directed)
 
     def pair_distance(self) -> PairDistance:  # noqa: D102
         return PairDistance("rotate", self.margin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance
+from graphkit.engine.kernels import PairDistance, translate
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, scale_of_margin
 
@@ -45,7 +45,7 @@ class TransE(Model):
         nn.init.uniform_(self.relations, -self.scale, self.scale, generator=generator)
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
-        return x + self.turn_inverses(self.relation_parameters(relations), relations)
+        return translate(x, self.relations, self.directed_rows(relations))
 
     def pair_distance(self) -> PairDistance | None:  # noqa: D102
         return self._distance

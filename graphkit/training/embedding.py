@@ -280,14 +280,23 @@ class EmbeddingTask(ABC):
             # Together, so that each row is read, and gets its gradient, once.
             own = self._placed.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
             positive, negative = own[:, 0], own[:, 1:]
+        elif queries.owners is None and (distance := self._placed.pair_distance()) is not None:
+            assert batch.mask is not None  # it comes with the negatives
+            answers, negatives = candidates
+            return self.loss.shared_distances(
+                distance, queries.vectors, answers, negatives, batch.mask[lanes], self._population(batch, lanes)
+            )
         else:
             # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
             positive = self._placed.logits(queries, candidates[0], positives).squeeze(1)
             with _rounding(self.precision, queries.vectors.device):
                 negative = self._placed.logits(queries, candidates[1])
         assert batch.mask is not None  # it comes with the negatives
-        population = (len(self.table) - batch.answer_counts[lanes]).float()
-        return self.loss.sampled(positive, negative.float(), batch.mask[lanes], population)
+        return self.loss.sampled(positive, negative.float(), batch.mask[lanes], self._population(batch, lanes))
+
+    def _population(self, batch: QueryBatch, lanes: slice) -> Tensor:
+        """Returns float[n]: how many entities are no answer."""
+        return (len(self.table) - batch.answer_counts[lanes]).float()
 
     def _weights(self, batch: QueryBatch) -> Tensor:
         """Returns float[B] weights of the queries that sum to 1."""

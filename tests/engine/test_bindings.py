@@ -65,6 +65,21 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "softmax_gradients": (torch.ones(2, 5), False, torch.ones(2), torch.ones(2), 1),
     "softplus_terms": (torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool), 0.5, torch.ones(2), torch.ones(2, 5), 1),
     "log_sum_terms": (torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool), torch.ones(2), torch.ones(2, 5), 1),
+    "shared_losses": (
+        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), torch.ones(2, 3, dtype=torch.bool), 0.0, 9.0, 1.0),
+        *(torch.ones(2), torch.ones(2), torch.ones(2, 3), 1),
+    ),
+    "shared_loss_gradients": (
+        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 0.0, torch.ones(2), torch.ones(2)),
+        *(torch.ones(2, 3), torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 1),
+    ),
+    "translate": (torch.ones(2, 4), torch.ones(3, 4), ids(2), torch.ones(2, 4), 1),
+    "translate_gradients": (torch.ones(2, 4), ids(2), torch.ones(3, 4), 1),
+    "turn": (torch.ones(2, 4), torch.ones(3, 2), torch.ones(3, 2), ids(2), torch.ones(2, 4), 1),
+    "turn_gradients": (
+        *(torch.ones(2, 4), torch.ones(2, 4), torch.ones(3, 2), torch.ones(3, 2), ids(2)),
+        *(torch.ones(2, 4), torch.ones(3, 2), torch.ones(3, 2), 1),
+    ),
     "beta_moments": (torch.ones(2, 4), torch.ones(2, 5), torch.ones(2, dtype=torch.float64), 1),
     "beta_gradients": (
         *(torch.ones(2, 4), torch.ones(2, 5), torch.ones(2, 5)),

@@ -87,6 +87,11 @@ struct Kernels {
     // The same for weights [num_queries, num_rows].
     void (*shared_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows);
+    // Fills scores[b] for query b and row b, of which there are as many.
+    void (*paired_scores)(const PairInput&, float* scores);
+    // Fills coordinates `begin` to `end` of their gradients of rows, and adds those of queries to what is there.
+    void (*paired_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
+                             float* of_queries, float* of_rows);
     // A row of engine/log_softmax.hpp.
     void (*softmax_sums)(const void* logits, bool halves, std::size_t count, float& most, float& total);
     void (*softmax_gradients)(void* logits, bool halves, std::size_t count, float log_total, float weight);

@@ -96,15 +96,22 @@ GRAPHKIT_INLINE Vec sqrt(Vec v) {
 #endif
 }
 
-// 1 / sqrt(v), and 0 where v is 0, to some 3 units in the last place.
-GRAPHKIT_INLINE Vec inverse_sqrt(Vec v) {
 #if defined(__AVX512F__)
-    // A step of Newton's method takes the estimate from 14 to 27 bits. Infinity and NaN go through.
-    const Vec estimate =
-        (Vec)_mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ), (__m512)v);
-    return estimate * fma(-0.5f * v * estimate, estimate, fill(1.5f));
+// 1 / sqrt(v) to 14 bits, x; a step of Newton's method, x * (3 - v * x * x) / 2, has 27. Below 1e-35 it is too small,
+// and finite at 0. What is added is nothing to other values, and costs less than a mask: processors of today add on two
+// units and compare and multiply on others, where the rest of the work is.
+GRAPHKIT_INLINE Vec estimate_of_inverse_sqrt(Vec v) {
+    return (Vec)_mm512_maskz_rsqrt14_ps(0xFFFF, (__m512)(v + __FLT_MIN__));
+}
+#endif
+
+// 2 / sqrt(v), to some 3 units in the last place; where v is 0 it is finite on some paths, and 0 on others.
+GRAPHKIT_INLINE Vec twice_inverse_sqrt(Vec v) {
+#if defined(__AVX512F__)
+    const Vec estimate = estimate_of_inverse_sqrt(v);
+    return estimate * (Vec)_mm512_fnmadd_ps((__m512)(v * estimate), (__m512)estimate, (__m512)fill(3.0f));
 #else
-    return keep(v != 0, 1.0f / sqrt(v));
+    return keep(v != 0, 2.0f / sqrt(v));
 #endif
 }
 
@@ -138,18 +145,15 @@ GRAPHKIT_INLINE std::int64_t total(Bits v) {
     return found;
 }
 
-// Twice the square root, to some 2 units in the last place; infinity becomes NaN on some paths.
-GRAPHKIT_INLINE Vec twice_sqrt(Vec v) {
+// sum + 2 * sqrt(v), the root to some 2 units in the last place; infinity becomes NaN on some paths.
+GRAPHKIT_INLINE Vec add_twice_sqrt(Vec sum, Vec v) {
 #if defined(__AVX512F__)
-    // The estimate has 14 bits, and a step of Newton's method for the root itself 27: five operations, of which the
-    // root that the processor has would take the time of nine.
-    const Vec estimate =
-        (Vec)_mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NEQ_UQ), (__m512)v);
-    const Vec root = v * estimate;
-    return fma((Vec)_mm512_fnmadd_ps((__m512)root, (__m512)root, (__m512)v), estimate, root + root);
+    // The root that the processor has would take the time of nine operations.
+    const Vec estimate = estimate_of_inverse_sqrt(v), root = v * estimate;
+    return fma(root, (Vec)_mm512_fnmadd_ps((__m512)root, (__m512)estimate, (__m512)fill(3.0f)), sum);
 #else
     const Vec root = sqrt(v);
-    return root + root;
+    return sum + (root + root);
 #endif
 }
 

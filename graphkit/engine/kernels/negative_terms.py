@@ -31,7 +31,7 @@ def softplus_terms(negative: Tensor, mask: Tensor, *, sharpness: float) -> Tenso
     Raises:
         GraphkitError: the mask is no bool of the shape of the logits.
     """
-    _require(negative, mask)
+    require_masked(tuple(negative.shape), mask)
     if not is_native(negative):
         return reference_softplus_terms(negative, mask, sharpness=sharpness)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), sharpness)
@@ -51,7 +51,7 @@ def log_sum_terms(negative: Tensor, mask: Tensor) -> Tensor:
     Raises:
         GraphkitError: the mask is no bool of the shape of the logits.
     """
-    _require(negative, mask)
+    require_masked(tuple(negative.shape), mask)
     if not is_native(negative):
         return reference_log_sum_terms(negative, mask)
     found: tuple[Tensor, Tensor] = negative_terms(negative.contiguous(), mask.contiguous(), None)
@@ -102,10 +102,10 @@ def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
 negative_terms.register_autograd(_backward, setup_context=_keep)
 
 
-def _require(negative: Tensor, mask: Tensor) -> None:
+def require_masked(shape: tuple[int, ...], mask: Tensor) -> None:
     """Makes sure that every logit of [B, K] has its mask."""
-    if negative.dim() != 2 or mask.shape != negative.shape or mask.dtype != torch.bool:
+    if len(shape) != 2 or mask.shape != shape or mask.dtype != torch.bool:
         raise GraphkitError(
-            f"logits of negatives have shape {tuple(negative.shape)} and their mask is {mask.dtype} of shape "
-            f"{tuple(mask.shape)}; give both two dimensions, [B, K], and a mask of torch.bool"
+            f"logits of negatives have shape {shape} and their mask is {mask.dtype} of shape {tuple(mask.shape)}; give "
+            "both two dimensions, [B, K], and a mask of torch.bool"
         )

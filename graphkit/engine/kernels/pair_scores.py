@@ -39,7 +39,7 @@ from graphkit.errors import GraphkitError
 Kind = Literal["dot", "l1", "l2", "rotate", "box", "centred"]
 
 #: Numbers of the kinds in the native code.
-_NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
+NUMBERS = {kind: number for number, kind in enumerate(get_args(Kind))}
 
 #: Pairs of own candidates that are scored at once: their order is kept as int32.
 MAX_PAIRS = 2**31 - 1
@@ -125,7 +125,7 @@ def own_scores(
     if wrong >= 0:
         raise GraphkitError(wrong_place(places, wrong, len(rows)))
     scores = queries.new_empty(places.shape)
-    _native.own_scores(_NUMBERS[kind], queries, rows, order, offsets, inside, scores, torch.get_num_threads())
+    _native.own_scores(NUMBERS[kind], queries, rows, order, offsets, inside, scores, torch.get_num_threads())
     return scores, order, offsets
 
 
@@ -142,7 +142,7 @@ def own_gradients(
     """Gradients of `own_scores`, float32[V, W] and [U, D], from float32[V, K] (`l2`: divided by the distance)."""
     of_queries, of_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
     _native.own_gradients(
-        _NUMBERS[kind],
+        NUMBERS[kind],
         queries,
         rows,
         order,
@@ -167,7 +167,7 @@ def _(
 def shared_scores(queries: Tensor, rows: Tensor, kind: str, inside: float) -> Tensor:
     """Scores float32[V, U] of all pairs of queries [V, W] and rows [U, D]; see `pair_scores`."""
     scores = queries.new_empty(len(queries), len(rows))
-    _native.shared_scores(_NUMBERS[kind], queries, rows, inside, scores, torch.get_num_threads())
+    _native.shared_scores(NUMBERS[kind], queries, rows, inside, scores, torch.get_num_threads())
     return scores
 
 
@@ -181,7 +181,7 @@ def shared_gradients(weights: Tensor, queries: Tensor, rows: Tensor, kind: str, 
     """Gradients of `shared_scores`, float32[V, W] and [U, D], from float32[V, U] (`l2`: divided by the distance)."""
     of_queries, of_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
     _native.shared_gradients(
-        _NUMBERS[kind], queries, rows, inside, weights, of_queries, of_rows, torch.get_num_threads()
+        NUMBERS[kind], queries, rows, inside, weights, of_queries, of_rows, torch.get_num_threads()
     )
     return of_queries, of_rows
 
@@ -225,8 +225,8 @@ shared_scores.register_autograd(_shared_backward, setup_context=_keep_shared)
 
 def require_pairs(kind: Kind, queries: Tensor, rows: Tensor, places: Tensor | None) -> None:
     """Makes sure that shapes and dtypes go together."""
-    if kind not in _NUMBERS:
-        raise GraphkitError(f"pairs have no score of kind {kind!r}; choose one of {', '.join(_NUMBERS)}")
+    if kind not in NUMBERS:
+        raise GraphkitError(f"pairs have no score of kind {kind!r}; choose one of {', '.join(NUMBERS)}")
     if queries.dim() != 2 or rows.dim() != 2:
         raise GraphkitError(
             f"queries have shape {tuple(queries.shape)} and rows {tuple(rows.shape)}; both need two dimensions, "

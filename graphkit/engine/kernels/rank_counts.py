@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine.kernels.dispatch import is_native
-from graphkit.engine.kernels.pair_scores import _NUMBERS, Kind, pair_scores, require_pairs
+from graphkit.engine.kernels.pair_scores import NUMBERS, Kind, pair_scores, require_pairs
 from graphkit.errors import GraphkitError
 
 
@@ -150,7 +150,7 @@ def pair_counts(
     counts, wrong = _empty_counts(queries, scores)
     counts.zero_()
     _native.count_pairs(
-        _NUMBERS[kind],
+        NUMBERS[kind],
         queries,
         rows,
         inside,

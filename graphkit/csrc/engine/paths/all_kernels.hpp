@@ -23,6 +23,8 @@ const Kernels* table() {
         .shared_scores = shared_scores,
         .own_gradients = own_gradients,
         .shared_gradients = shared_gradients,
+        .paired_scores = paired_scores,
+        .paired_gradients = paired_gradients,
         .softmax_sums = softmax_sums,
         .softmax_gradients = softmax_gradients,
         .softplus_term = softplus_term,

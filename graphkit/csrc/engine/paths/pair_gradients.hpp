@@ -35,6 +35,14 @@ GRAPHKIT_INLINE void put(float* to, std::size_t stride, std::size_t count, const
         store_parts<Parts>(to, stride, count, from);
 }
 
+// Stores gradients that are added up.
+template <class Kind, std::size_t Parts>
+GRAPHKIT_INLINE void put_gradients(float* to, std::size_t stride, std::size_t count, const Vec* from) {
+    Vec whole[Parts];
+    for (std::size_t i = 0; i < Parts; ++i) whole[i] = Kind::kTwice ? 0.5f * from[i] : from[i];
+    put<Parts>(to, stride, count, whole);
+}
+
 GRAPHKIT_INLINE void clear(float* from, std::size_t count, std::size_t stride, std::size_t parts, std::size_t n,
                            std::size_t begin, std::size_t end) {
     for (std::size_t i = 0; i < count; ++i)
@@ -92,11 +100,12 @@ GRAPHKIT_INLINE void own_slab_gradients(const PairInput& in, const OwnPairs& pai
             for (std::size_t v = 0; v < Vectors; ++v)
                 Kind::gradients(weight, slab.q[v], e[v], in.inside, slab.dq[v], de[v]);
         }
-        for (std::size_t v = 0; v < Vectors; ++v) put<kE>(of_rows + u * in.row_width + d + v * kLanes, n, count, de[v]);
+        for (std::size_t v = 0; v < Vectors; ++v)
+            put_gradients<Kind, kE>(of_rows + u * in.row_width + d + v * kLanes, n, count, de[v]);
     }
     for (std::size_t b = 0; b < in.num_queries; ++b)
         for (std::size_t v = 0; v < Vectors; ++v)
-            put<kQ>(of_queries + b * in.query_width + d + v * kLanes, n, count, slabs[b].dq[v]);
+            put_gradients<Kind, kQ>(of_queries + b * in.query_width + d + v * kLanes, n, count, slabs[b].dq[v]);
 }
 
 // Where queries have a single candidate each, their gradients are written once, and need no slabs.
@@ -115,9 +124,9 @@ GRAPHKIT_INLINE void single_gradients(const PairInput& in, const OwnPairs& pairs
                 Vec q[kQ], dq[kQ] = {};
                 get<kQ>(in.queries + b, n, count, q);
                 Kind::gradients(fill(weights[pairs.order[i]]), q, e, in.inside, dq, de);
-                put<kQ>(of_queries + b, n, count, dq);
+                put_gradients<Kind, kQ>(of_queries + b, n, count, dq);
             }
-            put<kE>(of_rows + u * in.row_width + d, n, count, de);
+            put_gradients<Kind, kE>(of_rows + u * in.row_width + d, n, count, de);
         }
 }
 
@@ -135,8 +144,9 @@ static void own_gradients(const PairInput& in, const OwnPairs& pairs, const floa
     });
 }
 
-// Rows whose coordinates and gradients stay in the first cache while all queries pass by.
-constexpr std::size_t kCachedRows = 64;
+// Rows whose coordinates and gradients stay in the first cache, with half of it to spare, while all queries pass by.
+template <class Kind>
+constexpr std::size_t kCachedRows = (16 << 10) / (2 * Kind::kRowParts * sizeof(Vec));
 
 // Coordinates d to d + count of the rows `first` to `first + rows`, for all queries; gradients of queries are added to
 // those of the rows before.
@@ -146,7 +156,8 @@ GRAPHKIT_INLINE void shared_block_gradients(const PairInput& in, const float* we
     constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
     constexpr std::size_t kTile = kLanes == 16 && kQ == 1 ? 8 : 4;  // queries whose sums stay in registers
     const std::size_t n = in.row_width / kE;
-    Vec e[kCachedRows][kE], de[kCachedRows][kE] = {};
+    const bool last = first + rows == in.num_rows;
+    Vec e[kCachedRows<Kind>][kE], de[kCachedRows<Kind>][kE] = {};
     for (std::size_t u = 0; u < rows; ++u) get<kE>(in.rows + (first + u) * in.row_width + d, n, count, e[u]);
     const auto visit = [&]<std::size_t Q>(std::size_t b) {
         Vec q[Q][kQ], dq[Q][kQ] = {};
@@ -158,12 +169,19 @@ GRAPHKIT_INLINE void shared_block_gradients(const PairInput& in, const float* we
         }
         for (std::size_t u = 0; u < rows; ++u)
             for (std::size_t i = 0; i < Q; ++i) Kind::gradients(fill(w[i][u]), q[i], e[u], in.inside, dq[i], de[u]);
-        for (std::size_t i = 0; i < Q; ++i) put<kQ>(of_queries + (b + i) * in.query_width + d, n, count, dq[i]);
+        for (std::size_t i = 0; i < Q; ++i) {
+            float* to = of_queries + (b + i) * in.query_width + d;
+            if (last)
+                put_gradients<Kind, kQ>(to, n, count, dq[i]);
+            else
+                put<kQ>(to, n, count, dq[i]);
+        }
     };
     std::size_t b = 0;
     for (; b + kTile <= in.num_queries; b += kTile) visit.template operator()<kTile>(b);
     for (; b < in.num_queries; ++b) visit.template operator()<1>(b);
-    for (std::size_t u = 0; u < rows; ++u) put<kE>(of_rows + (first + u) * in.row_width + d, n, count, de[u]);
+    for (std::size_t u = 0; u < rows; ++u)
+        put_gradients<Kind, kE>(of_rows + (first + u) * in.row_width + d, n, count, de[u]);
 }
 
 static void shared_gradients(const PairInput& in, const float* weights, std::size_t begin, std::size_t end,
@@ -174,9 +192,33 @@ static void shared_gradients(const PairInput& in, const float* weights, std::siz
                   end);
         for (std::size_t d = begin; d < end; d += kLanes) {
             const std::size_t count = end - d < kLanes ? end - d : kLanes;
-            for (std::size_t first = 0; first < in.num_rows; first += kCachedRows) {
-                const std::size_t rows = in.num_rows - first < kCachedRows ? in.num_rows - first : kCachedRows;
+            constexpr std::size_t kStep = kCachedRows<Kind>;
+            for (std::size_t first = 0; first < in.num_rows; first += kStep) {
+                const std::size_t rows = in.num_rows - first < kStep ? in.num_rows - first : kStep;
                 shared_block_gradients<Kind>(in, weights, d, count, first, rows, of_queries, of_rows);
+            }
+        }
+    });
+}
+
+static void paired_gradients(const PairInput& in, const float* weights, std::size_t begin, std::size_t end,
+                             float* of_queries, float* of_rows) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        constexpr std::size_t kQ = Kind::kQueryParts, kE = Kind::kRowParts;
+        const std::size_t n = in.row_width / kE;
+        for (std::size_t b = 0; b < in.num_queries; ++b) {
+            // As that of a single pair is halved, so the weight is.
+            const Vec weight = fill(Kind::kTwice ? 0.5f * weights[b] : weights[b]);
+            for (std::size_t d = begin; d < end; d += kLanes) {
+                const std::size_t count = end - d < kLanes ? end - d : kLanes;
+                float* of_query = of_queries + b * in.query_width + d;
+                Vec q[kQ], dq[kQ], e[kE], de[kE] = {};
+                get<kQ>(in.queries + b * in.query_width + d, n, count, q);
+                get<kE>(in.rows + b * in.row_width + d, n, count, e);
+                get<kQ>(of_query, n, count, dq);
+                Kind::gradients(weight, q, e, in.inside, dq, de);
+                put<kQ>(of_query, n, count, dq);
+                put<kE>(of_rows + b * in.row_width + d, n, count, de);
             }
         }
     });

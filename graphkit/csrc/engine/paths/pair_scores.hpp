@@ -8,6 +8,7 @@ namespace graphkit::GRAPHKIT_PATH {
 
 struct Dot {
     static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    static constexpr bool kTwice = false;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) { return fma(q[0], e[0], sum); }
     GRAPHKIT_INLINE float finish(float sum) { return sum; }
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
@@ -18,6 +19,7 @@ struct Dot {
 
 struct L1 {
     static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    static constexpr bool kTwice = false;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
         // Not a plain sum: processors of today add on two units and multiply on others, and the difference takes one.
         return fma(abs(e[0] - q[0]), fill(1.0f), sum);
@@ -32,6 +34,7 @@ struct L1 {
 
 struct L2 {
     static constexpr std::size_t kQueryParts = 1, kRowParts = 1;
+    static constexpr bool kTwice = false;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
         const Vec difference = e[0] - q[0];
         return fma(difference, difference, sum);
@@ -46,14 +49,15 @@ struct L2 {
 
 struct Rotate {
     static constexpr std::size_t kQueryParts = 2, kRowParts = 2;
+    static constexpr bool kTwice = true;  // gradients, until they are halved at the end
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) {
         const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
-        return sum + twice_sqrt(fma(real, real, imaginary * imaginary));
+        return add_twice_sqrt(sum, fma(real, real, imaginary * imaginary));
     }
     GRAPHKIT_INLINE float finish(float sum) { return 0.5f * sum; }
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
         const Vec real = e[0] - q[0], imaginary = e[1] - q[1];
-        const Vec scaled = weight * inverse_sqrt(fma(real, real, imaginary * imaginary));
+        const Vec scaled = weight * twice_inverse_sqrt(fma(real, real, imaginary * imaginary));
         const Vec of_real = scaled * real, of_imaginary = scaled * imaginary;
         de[0] += of_real;
         de[1] += of_imaginary;
@@ -64,6 +68,7 @@ struct Rotate {
 
 struct Box {
     static constexpr std::size_t kQueryParts = 2, kRowParts = 1;
+    static constexpr bool kTwice = false;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float inside) {
         const Vec distance = abs(e[0] - q[0]);
         // A half width that is not a number is beyond too: the score is none either, as the twin's.
@@ -86,6 +91,7 @@ struct Box {
 
 struct Centred {
     static constexpr std::size_t kQueryParts = 2, kRowParts = 1;
+    static constexpr bool kTwice = false;
     GRAPHKIT_INLINE Vec add(Vec sum, const Vec* q, const Vec* e, float) { return fma(q[0], e[0] - q[1], sum); }
     GRAPHKIT_INLINE float finish(float sum) { return sum; }
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
@@ -221,6 +227,17 @@ static void shared_scores(const PairInput& in, std::size_t begin, std::size_t en
                 for (std::size_t i = 0; i < queries; ++i)
                     for (std::size_t j = 0; j < rows; ++j) scores[(b + i) * in.num_rows + u + j] = found[i][j];
             });
+    });
+}
+
+static void paired_scores(const PairInput& in, float* scores) {
+    with_kind(in.kind, [&]<class Kind>(Kind) {
+        for (std::size_t b = 0; b < in.num_queries; ++b) {
+            const float *query = in.queries + b * in.query_width, *row = in.rows + b * in.row_width;
+            float found[1][1];
+            score_tile<Kind, 1, 1>(&query, &row, in.row_width / Kind::kRowParts, in.inside, found);
+            scores[b] = found[0][0];
+        }
     });
 }
 

@@ -1,0 +1,94 @@
+#include "engine/pair_losses.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "engine/coordinates.hpp"
+#include "machine/buffers.hpp"
+#include "machine/threads.hpp"
+
+namespace graphkit {
+namespace {
+
+// Queries of a task: they stay in the second cache while all rows pass by.
+constexpr std::size_t kQueriesOfTask = 64;
+
+// Runs part(begin, end) for queries.
+template <class Part>
+void for_queries(const PairInput& in, unsigned threads, const Part& part) {
+    in_steps(in.num_queries, kQueriesOfTask, threads, part);
+}
+
+PairInput slice(const PairInput& in, std::size_t begin, std::size_t end) {
+    PairInput part = in;
+    part.queries += begin * in.query_width;
+    part.num_queries = end - begin;
+    return part;
+}
+
+// The same queries with the answer of each.
+PairInput with_answers(const PairInput& queries, const float* answers) {
+    PairInput part = queries;
+    part.rows = answers;
+    part.num_rows = queries.num_queries;
+    return part;
+}
+
+// What the gradients of distances of a kind are given by; see `shared_gradients`.
+float of_distance(PairKind kind, float slope, float distance) {
+    if (kind != PairKind::l2) return slope;
+    return distance > 0 ? slope / distance : 0.0f;
+}
+
+}  // namespace
+
+void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float* slopes, unsigned threads) {
+    const PairInput& all = in.negatives;
+    const std::size_t count = all.num_rows;
+    for_queries(all, worth(all.num_queries * count, all, threads), [&](std::size_t begin, std::size_t end) {
+        const PairInput here = slice(all, begin, end);
+        const std::shared_ptr<void> scratch = take_buffer(here.num_queries * count * sizeof(float));
+        float* const distances = static_cast<float*>(scratch.get());
+        kernels().shared_scores(here, 0, count, distances);
+        std::vector<float> logits(count), to_answers(here.num_queries);
+        kernels().paired_scores(with_answers(here, in.answers + begin * all.row_width), to_answers.data());
+        for (std::size_t b = begin; b < end; ++b) {
+            const float *const row = distances + (b - begin) * count, to_answer = to_answers[b - begin];
+            float* const found = slopes + b * count;
+            for (std::size_t u = 0; u < count; ++u) logits[u] = in.offset - row[u];
+            const float term = kernels().softplus_term(logits.data(), in.mask + b * count, count, in.sharpness, found);
+            const float missed = to_answer - in.offset;
+            const bool counts = true;
+            float slope;
+            losses[b] = 0.5f * (kernels().softplus_term(&missed, &counts, 1, 0.0f, &slope) + term);
+            of_answers[b] = of_distance(all.kind, 0.5f * slope, to_answer);
+            for (std::size_t u = 0; u < count; ++u) found[u] *= -0.5f;
+            if (all.kind == PairKind::l2)
+                for (std::size_t u = 0; u < count; ++u) found[u] = of_distance(all.kind, found[u], row[u]);
+        }
+    });
+}
+
+void shared_loss_gradients(const PairInput& all, const float* answers, const float* of_losses,
+                           const float* of_answer_distances, const float* slopes, float* of_queries, float* of_answers,
+                           float* of_rows, unsigned threads) {
+    const std::size_t count = all.num_rows;
+    threads = worth(all.num_queries * count, all, threads);
+    const std::shared_ptr<void> scratch = take_buffer(all.num_queries * count * sizeof(float));
+    float* const weights = static_cast<float*>(scratch.get());
+    std::vector<float> to_answers(all.num_queries);
+    for_queries(all, threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t b = begin; b < end; ++b) {
+            to_answers[b] = of_losses[b] * of_answer_distances[b];
+            for (std::size_t u = 0; u < count; ++u) weights[b * count + u] = of_losses[b] * slopes[b * count + u];
+        }
+    });
+    const PairInput paired = with_answers(all, answers);
+    for_coordinates(all, threads, [&](std::size_t begin, std::size_t end) {
+        kernels().shared_gradients(all, weights, begin, end, of_queries, of_rows);
+        kernels().paired_gradients(paired, to_answers.data(), begin, end, of_queries, of_answers);
+    });
+}
+
+}  // namespace graphkit

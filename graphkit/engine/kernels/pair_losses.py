@@ -1,0 +1,176 @@
+"""The log-sigmoid loss against negatives that all queries share, of distances, in one pass forward and one backward.
+
+float32 on the CPU is computed natively. Elsewhere the loss is put together from `pair_scores` and `softplus_terms`,
+which it is made of here too: `reference` says how.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from graphkit import _native
+from graphkit.engine import buffers
+from graphkit.engine.kernels.dispatch import is_native
+from graphkit.engine.kernels.negative_terms import require_masked, softplus_terms
+from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
+from graphkit.engine.kernels.rank_counts import PairDistance
+from graphkit.errors import GraphkitError
+
+
+def log_sigmoid_losses(
+    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+) -> Tensor:
+    """The mean of -log sigmoid(logit of the answer) and of the negatives' -log sigmoid(-logit), by their weights.
+
+    Args:
+        distance: what logits are.
+        queries: float32[B, W].
+        answers: float32[B, D], one of each query.
+        rows: float32[K, D], the negatives of all.
+        mask: bool[B, K], True where a negative counts.
+        sharpness: of the weights; see `softplus_terms`.
+
+    Returns:
+        float32[B]. The error of a logit is that of `pair_scores`, and of the rest that of `softplus_terms`.
+
+    Raises:
+        GraphkitError: shapes or dtypes do not go together.
+    """
+    if not (is_native(queries, answers, rows) and queries.device.type == "cpu"):
+        return reference(distance, queries, answers, rows, mask, sharpness=sharpness)
+    require_pairs(distance.kind, queries, rows, None)
+    require_masked((len(queries), len(rows)), mask)
+    if answers.shape != (len(queries), rows.shape[1]):
+        raise GraphkitError(
+            f"answers have shape {tuple(answers.shape)} for {len(queries)} queries and rows of width {rows.shape[1]}; "
+            f"give one answer of each query, ({len(queries)}, {rows.shape[1]})"
+        )
+    found: tuple[Tensor, Tensor, Tensor] = shared_losses(
+        *(x.contiguous() for x in (queries, answers, rows, mask)),
+        distance.kind,
+        distance.inside,
+        distance.offset,
+        sharpness,
+    )
+    return found[0]
+
+
+def reference(
+    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+) -> Tensor:
+    """The twin that defines `log_sigmoid_losses`; any floating dtype."""
+    own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
+    positive = distance.scores(queries, answers, own).squeeze(1)
+    terms = softplus_terms(distance.scores(queries, rows), mask, sharpness=sharpness)
+    return (F.softplus(-positive) + terms) / 2
+
+
+@torch.library.custom_op("graphkit::shared_losses", mutates_args=())
+def shared_losses(
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    kind: str,
+    inside: float,
+    offset: float,
+    sharpness: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns float32[B] losses, and their gradients with respect to distances: [B] of answers, [B, K] of negatives.
+
+    Those of `l2` are divided by the distance.
+    """
+    losses, of_answers = queries.new_empty(len(queries)), queries.new_empty(len(queries))
+    slopes = buffers.empty(*mask.shape)
+    _native.shared_losses(
+        NUMBERS[kind],
+        queries,
+        answers,
+        rows,
+        mask,
+        inside,
+        offset,
+        sharpness,
+        losses,
+        of_answers,
+        slopes,
+        torch.get_num_threads(),
+    )
+    return losses, of_answers, slopes
+
+
+@shared_losses.register_fake
+def _(
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    kind: str,
+    inside: float,
+    offset: float,
+    sharpness: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    size = queries.shape[0]
+    return queries.new_empty(size), queries.new_empty(size), queries.new_empty(mask.shape)
+
+
+@torch.library.custom_op("graphkit::shared_loss_gradients", mutates_args=())
+def shared_loss_gradients(
+    gradient: Tensor,
+    of_answers: Tensor,
+    slopes: Tensor,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    kind: str,
+    inside: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, answers and rows, from that of the losses, float32[B], and what `shared_losses` found."""
+    to_queries, to_answers, to_rows = (buffers.empty(*x.shape) for x in (queries, answers, rows))
+    _native.shared_loss_gradients(
+        NUMBERS[kind],
+        queries,
+        answers,
+        rows,
+        inside,
+        gradient,
+        of_answers,
+        slopes,
+        to_queries,
+        to_answers,
+        to_rows,
+        torch.get_num_threads(),
+    )
+    return to_queries, to_answers, to_rows
+
+
+@shared_loss_gradients.register_fake
+def _(
+    gradient: Tensor,
+    of_answers: Tensor,
+    slopes: Tensor,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    kind: str,
+    inside: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(queries), torch.empty_like(answers), torch.empty_like(rows)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    queries, answers, rows, _, ctx.kind, ctx.inside, *_ = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(*output[1:], queries, answers, rows)
+
+
+def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.kind, ctx.inside)
+    return *found, None, None, None, None, None
+
+
+shared_losses.register_autograd(_backward, setup_context=_keep)

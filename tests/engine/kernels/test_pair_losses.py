@@ -1,0 +1,152 @@
+"""The loss of shared negatives equals its twin in float64, on every path and number of threads, with its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from graphkit import GraphkitError, _native
+from graphkit.engine.kernels import Kind, PairDistance, log_sigmoid_losses
+from graphkit.engine.kernels.pair_losses import reference, shared_loss_gradients, shared_losses
+
+#: Kinds of distances, and the constants that leave logits on both sides of 0.
+DISTANCES = [
+    PairDistance("l1", 9.0),
+    PairDistance("l2", 3.0),
+    PairDistance("rotate", 7.0),
+    PairDistance("box", 6.0, inside=0.3),
+]
+each = pytest.mark.parametrize("distance", DISTANCES, ids=lambda distance: distance.kind)
+each_sharpness = pytest.mark.parametrize("sharpness", [0.0, 1.0])
+
+
+@pytest.fixture(autouse=True, params=_native.kernel_paths())
+def path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set in turn."""
+    assert _native.choose_kernels(request.param)
+    yield request.param
+    _native.choose_kernels(_native.kernel_paths()[-1])
+
+
+def batch(kind: Kind, queries: int, negatives: int, dim: int, *, seed: int = 0) -> list[Tensor]:
+    """Queries, answers, negatives and a mask, in which the last query has no negatives."""
+    generator = torch.Generator().manual_seed(seed)
+    width = dim * (2 if kind == "box" else 1)
+    made = [torch.randn(*shape, generator=generator) for shape in ((queries, width), (queries, dim), (negatives, dim))]
+    mask = torch.rand(queries, negatives, generator=generator) < 0.8
+    mask[queries - 1 :] = False
+    return [*made, mask]
+
+
+def with_gradients(loss: object, distance: PairDistance, given: list[Tensor], sharpness: float) -> list[Tensor]:
+    """The losses, and the gradients for gradients of losses that differ."""
+    leaves = [x.clone().requires_grad_() for x in given[:3]]
+    losses = loss(distance, *leaves, given[3], sharpness=sharpness)  # type: ignore[operator]
+    losses.backward(torch.linspace(-1, 2, len(losses), dtype=losses.dtype))
+    return [losses.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+
+def assert_equal_to_the_twin(distance: PairDistance, given: list[Tensor], sharpness: float) -> None:
+    found = with_gradients(log_sigmoid_losses, distance, given, sharpness)
+    expected = with_gradients(reference, distance, [*(x.double() for x in given[:3]), given[3]], sharpness)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
+
+
+@each
+@each_sharpness
+@given(queries=st.integers(1, 70), negatives=st.integers(0, 40), dim=st.integers(1, 20), seed=st.integers(0, 99))
+def test_losses_and_gradients_equal_those_of_the_twin(
+    distance: PairDistance, sharpness: float, queries: int, negatives: int, dim: int, seed: int
+) -> None:
+    dim += dim % 2 if distance.kind == "rotate" else 0
+    assert_equal_to_the_twin(distance, batch(distance.kind, queries, negatives, dim, seed=seed), sharpness)
+
+
+@each
+@each_sharpness
+def test_long_rows_and_many_negatives_equal_the_twin(distance: PairDistance, sharpness: float) -> None:
+    queries, answers, negatives, mask = batch(distance.kind, 130, 300, 402)
+    given = [queries / 8, answers / 8, negatives / 8, mask]  # logits as of models: most losses are 0 otherwise
+    assert_equal_to_the_twin(distance, given, sharpness)
+
+
+@each
+def test_no_bit_depends_on_the_number_of_threads(distance: PairDistance) -> None:
+    before = torch.get_num_threads()
+    given = batch(distance.kind, 200, 150, 90)
+    found = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        found.append(with_gradients(log_sigmoid_losses, distance, given, 1.0))
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, same) for one, same in zip(found[0], other, strict=True))
+
+
+@each
+def test_negatives_that_are_masked_out_change_nothing_and_have_no_gradient(distance: PairDistance) -> None:
+    given = batch(distance.kind, 20, 12, 8)
+    given[3][:, 4:9] = False
+    before = with_gradients(log_sigmoid_losses, distance, given, 1.0)
+    assert not before[3][4:9].any()
+    given[2][4:9] = 1e3
+    for one, same in zip(before, with_gradients(log_sigmoid_losses, distance, given, 1.0), strict=True):
+        assert torch.equal(one, same)
+
+
+@each
+def test_where_a_query_is_its_answer_and_its_negatives_it_has_no_gradient(distance: PairDistance) -> None:
+    width = 8 * (2 if distance.kind == "box" else 1)
+    row = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
+    query = torch.cat([row, torch.ones(1, 8)], dim=1) if width == 16 else row
+    found = with_gradients(log_sigmoid_losses, distance, [query, row, row, torch.ones(1, 1).bool()], 1.0)
+    assert not any(part.any() for part in (found[1][:, :8], *found[2:]))
+
+
+@each
+def test_the_custom_operations_pass_torch_s_own_checks(distance: PairDistance) -> None:
+    tests = ("test_schema", "test_autograd_registration", "test_faketensor")
+    given = batch(distance.kind, 3, 5, 6)
+    leaves = [x.requires_grad_() for x in given[:3]]
+    settings = (distance.kind, distance.inside)
+    torch.library.opcheck(shared_losses, (*leaves, given[3], *settings, distance.offset, 1.0), test_utils=tests)
+    plain = [x.detach() for x in given[:3]]
+    torch.library.opcheck(
+        shared_loss_gradients, (torch.ones(3), torch.ones(3), torch.ones(3, 5), *plain, *settings), test_utils=tests
+    )
+
+
+def test_tensors_that_are_not_contiguous_score_as_their_copies() -> None:
+    given = batch("l1", 9, 7, 6)
+    spread = [torch.stack([x, x], dim=-1)[..., 0] for x in given]
+    for one, same in zip(
+        with_gradients(log_sigmoid_losses, DISTANCES[0], given, 1.0),
+        with_gradients(log_sigmoid_losses, DISTANCES[0], spread, 1.0),
+        strict=True,
+    ):
+        assert torch.equal(one, same)
+
+
+def test_answers_of_another_shape_are_refused() -> None:
+    queries, answers, negatives, mask = batch("l1", 4, 3, 6)
+    with pytest.raises(GraphkitError) as error:
+        log_sigmoid_losses(DISTANCES[0], queries, answers[:3], negatives, mask, sharpness=1.0)
+    assert str(error.value) == (
+        "answers have shape (3, 6) for 4 queries and rows of width 6; give one answer of each query, (4, 6)"
+    )
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    queries, answers, negatives, mask = batch("l1", 4, 3, 6)
+    with pytest.raises(GraphkitError) as error:
+        log_sigmoid_losses(DISTANCES[0], queries, answers, negatives, mask[:, :1], sharpness=1.0)
+    assert str(error.value) == (
+        "logits of negatives have shape (4, 3) and their mask is torch.bool of shape (4, 1); give both two dimensions, "
+        "[B, K], and a mask of torch.bool"
+    )
