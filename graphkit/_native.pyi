@@ -195,6 +195,30 @@ def beta_gradients(
     gradients: Tensor,
     threads: int,
 ) -> None: ...
+def attention_hidden(
+    branches: Tensor, queries: Tensor, hidden: Tensor, bias: Tensor, differences: Tensor, threads: int
+) -> None: ...
+def attention_means(
+    branches: Tensor, queries: Tensor, rows: Tensor, scores: Tensor, means: Tensor, threads: int
+) -> None: ...
+def attention_gradients(
+    branches: Tensor,
+    queries: Tensor,
+    rows: Tensor,
+    scores: Tensor,
+    of_means: Tensor,
+    of_rows: Tensor,
+    of_scores: Tensor,
+    threads: int,
+) -> None: ...
+def attention_hidden_gradients(
+    branches: Tensor,
+    queries: Tensor,
+    of_differences: Tensor,
+    hidden: Tensor,
+    of_hidden: Tensor,
+    threads: int,
+) -> None: ...
 def count_scores(
     candidates: Tensor,
     answers: Tensor,

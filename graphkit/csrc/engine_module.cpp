@@ -9,6 +9,7 @@ void bind_engine(nanobind::module_& m) {
     bind_rank_counts(m);
     bind_losses(m);
     bind_beta_moments(m);
+    bind_branch_attention(m);
     bind_rows(m);
     bind_sparse_optimizers(m);
 }

@@ -131,6 +131,25 @@ class Model(nn.Module, ABC):
         """Returns float32[B, W]: the intersection of two or more queries [B, W]; see `intersects`."""
         raise NotImplementedError(f"{type(self).__name__} has no intersection")
 
+    def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+        """Returns what `intersect` does for groups of queries with equally many branches.
+
+        A model overrides it to take all groups at once; then `intersect` is one group of it.
+
+        Args:
+            x: float32[M, W], the branches: group after group, within it branch after branch, each of all its queries.
+            groups: branches of a query, and queries, of each group.
+
+        Returns:
+            float32[B, W]: the intersections, group after group.
+        """
+        parts = torch.split(x, [ways * size for ways, size in groups])
+        found = [
+            self.intersect(part.view(ways, size, x.shape[1]).unbind())
+            for part, (ways, size) in zip(parts, groups, strict=True)
+        ]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
     def negate(self, x: Tensor) -> Tensor:
         """Returns float32[B, W]: the complement of queries [B, W]; see `negates`."""
         raise NotImplementedError(f"{type(self).__name__} has no negation")
@@ -170,7 +189,7 @@ class Model(nn.Module, ABC):
         """
         return self.embed_all([Asked(structure, anchors, relations)])
 
-    def embed_all(self, asked: Sequence[Asked]) -> Embedded:
+    def embed_all(self, asked: Sequence[Asked], anchors: Tensor | None = None) -> Embedded:
         """Embeds queries of several structures, one after the other.
 
         Operators of all queries that do not wait for each other are applied at once: a batch of many structures takes
@@ -178,13 +197,14 @@ class Model(nn.Module, ABC):
 
         Args:
             asked: the queries of each structure.
+            anchors: float32[P, D], those of all structures as `Asked.by_columns` has them; None = `asked` has them.
 
         Raises:
             GraphkitError: the model lacks an operator that a structure needs.
         """
         for part in asked:
             self.require(part.structure)
-        return embed_by_level(self, asked)
+        return embed_by_level(self, asked, anchors)
 
     def logits(self, queries: Embedded, candidates: Tensor, places: Tensor | None = None) -> Tensor:
         """Scores candidates by the best vector of each query; larger is better.

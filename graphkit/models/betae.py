@@ -86,9 +86,10 @@ class BetaE(Model):
         return self.encode(last(x))
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        stacked = torch.stack(list(branches))
-        weights: Tensor = self.attention(stacked)
-        return (weights.repeat(1, 1, 2) * stacked).sum(dim=0)
+        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
+
+    def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
+        return self.attention.means(x, groups)
 
     def negate(self, x: Tensor) -> Tensor:  # noqa: D102
         return x.reciprocal()

@@ -47,9 +47,10 @@ class GQE(TransE):
         initialize_layers(self, generator)
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        stacked = torch.stack(list(branches))
-        weights: Tensor = self.attention(stacked)
-        return (weights * stacked).sum(dim=0)
+        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
+
+    def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
+        return self.attention.means(x, groups)
 
     def pair_distance(self) -> PairDistance | None:
         """Returns None for L2: `score` takes a matrix product to all entities, which is faster than pair by pair."""

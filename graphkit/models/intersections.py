@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from graphkit.engine.kernels import attended_means, attention_weights
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model
 from graphkit.models.layers import Linear
@@ -30,8 +31,20 @@ class BranchAttention(nn.Module):
 
     def forward(self, branches: Tensor) -> Tensor:
         """Returns float32[n, B, A] for n branches [n, B, W]: weights that sum to 1 over the branches."""
-        scores: Tensor = self.second(self.first(branches).relu())
-        return scores.softmax(dim=0)
+        return attention_weights(branches, self._layers, rounded=_rounded(branches))
+
+    def means(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+        """Returns float32[B, W]: the weighted means of branches [M, W]; see `Model.intersect_groups`."""
+        return attended_means(x, self._layers, groups, rounded=_rounded(x))
+
+    @property
+    def _layers(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.first.weight, self.first.bias, self.second.weight, self.second.bias
+
+
+def _rounded(x: Tensor) -> bool:
+    """Returns whether autocast would round the products of linear layers."""
+    return torch.is_autocast_enabled(x.device.type)
 
 
 class DeepSets(nn.Module):

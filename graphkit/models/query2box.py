@@ -91,12 +91,20 @@ class Query2box(Model):
         return x + torch.cat([self.turn_inverses(moves, relations), growths], dim=1)
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        centres, widths = torch.stack(list(branches)).chunk(2, dim=2)
-        weights: Tensor = self.attention(centres)
+        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
+
+    def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
+        centres, widths = x.chunk(2, dim=1)
         first, second = self.gate
-        gate: Tensor = second(first(widths).relu().mean(dim=0)).sigmoid()
+        rows = [ways * size for ways, size in groups]
+
+        def branches(x: Tensor) -> list[Tensor]:
+            return [part.view(*group, self.dim) for part, group in zip(torch.split(x, rows), groups, strict=True)]
+
+        gate: Tensor = second(torch.cat([part.mean(dim=0) for part in branches(first(widths).relu())])).sigmoid()
         # Where branches are equally wide, the gradient goes to the first: `amin` would share it out.
-        return torch.cat([(weights * centres).sum(dim=0), widths.min(dim=0).values * gate], dim=1)
+        least = torch.cat([part.min(dim=0).values for part in branches(widths)])
+        return torch.cat([self.attention.means(centres, groups), least * gate], dim=1)
 
     def pair_distance(self) -> PairDistance:  # noqa: D102
         return PairDistance("box", self.margin, self.inside)

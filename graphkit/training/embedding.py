@@ -209,13 +209,10 @@ class EmbeddingTask(ABC):
         rows = batch.rows.detach().requires_grad_(not plain)
         encoded = self._placed.encode(rows)
         entities = TakenRows(encoded.detach())
-        anchors = [entities.take(places) for places in batch.anchors]
-        asked = [
-            Asked(segment.structure, found, segment.relations)
-            for segment, found in zip(batch.batch.segments, anchors, strict=True)
-        ]
+        anchors = entities.take(Asked.by_columns(batch.anchors))
+        asked = [Asked(segment.structure, None, segment.relations) for segment in batch.batch.segments]
         with _rounding(self.layer_precision, rows.device):
-            queries = self._placed.embed_all(asked)
+            queries = self._placed.embed_all(asked, anchors)
         compared = self._compared(batch, entities)
         if self.n3 > 0:
             torch.autograd.backward(self._penalty(batch, entities, anchors))
@@ -248,10 +245,10 @@ class EmbeddingTask(ABC):
         torch.autograd.backward([queries.vectors, *compared.candidates], [x.grad for x in (vectors, *candidates)])
         return parts
 
-    def _penalty(self, batch: GatheredBatch, entities: TakenRows, anchors: list[Tensor]) -> Tensor:
+    def _penalty(self, batch: GatheredBatch, entities: TakenRows, anchors: Tensor) -> Tensor:
         """Returns the N3 penalty of anchors, relations and answers."""
         relations = torch.cat([segment.relations.flatten() for segment in batch.batch.segments])
-        parts = [*anchors, self._placed.relation_parameters(relations), entities.take(batch.positives)]
+        parts = [anchors, self._placed.relation_parameters(relations), entities.take(batch.positives)]
         cubes = torch.stack([self._placed.squared_moduli(part).pow(1.5).sum() for part in parts])
         return self.n3 / batch.batch.size * cubes.sum()
 

@@ -70,6 +70,22 @@ struct RowGroups {
     const std::int64_t* offsets;
 };
 
+// Intersections: those of a group have equally many branches. Rows of branches stand group after group, within a group
+// branch after branch, and those of a branch query after query.
+struct BranchGroups {
+    const std::int64_t* branches;  // [count], of each query of a group, at least 1
+    const std::int64_t* queries;   // [count], of a group
+    std::size_t count;
+};
+
+// Branches and what weighs them; a weight counts for the same column of each part of a row.
+struct ScoredBranches {
+    BranchGroups groups;
+    const float* rows;    // [M, parts * weights], of branches
+    const float* scores;  // [M - B, weights], of every branch but the first of a query, whose score is 0
+    std::size_t weights, parts;
+};
+
 // Bytes that the gradients of own candidates keep for each query.
 constexpr std::size_t kOwnScratch = 768;
 
@@ -102,6 +118,14 @@ struct Kernels {
     void (*beta_moments)(const float* row, std::size_t betas, float* statistics, double& log_beta);
     void (*beta_gradients)(const float* row, std::size_t betas, const float* statistics, const float* of_statistics,
                            double of_log_beta, float* gradient);
+    // Queries `begin` to `end` of engine/branch_attention.hpp.
+    void (*attention_hidden)(const BranchGroups&, float* hidden, const float* bias, std::size_t width,
+                             std::size_t begin, std::size_t end, float* differences);
+    void (*attention_means)(const ScoredBranches&, std::size_t begin, std::size_t end, float* means);
+    void (*attention_gradients)(const ScoredBranches&, const float* of_means, std::size_t begin, std::size_t end,
+                                float* of_branches, float* of_scores);
+    void (*attention_hidden_gradients)(const BranchGroups&, const float* of_differences, const float* hidden,
+                                       std::size_t width, std::size_t begin, std::size_t end, float* of_hidden);
     // Count scores [num_queries, width] of entities from `first` on, or those of all pairs, for the answers of queries
     // `begin` to `end`, and fill their `wrong`; see engine/rank_counts.hpp.
     void (*count_scores)(const float* scores, std::size_t width, std::int64_t first, const Answers* answers,

@@ -1,6 +1,7 @@
 """Operations that take most of a step, each defined by a plain torch twin."""
 
 from graphkit.engine.kernels.beta_moments import beta_moments
+from graphkit.engine.kernels.branch_attention import attended_means, attention_weights
 from graphkit.engine.kernels.duplicate_ids import reduce_duplicates
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.log_softmax import cross_entropy
@@ -17,6 +18,8 @@ __all__ = [
     "PairDistance",
     "adagrad_",
     "adam_",
+    "attended_means",
+    "attention_weights",
     "beta_moments",
     "count_pairs",
     "count_scores",

@@ -7,6 +7,8 @@
 #include "engine/paths/log_softmax.hpp"
 // Its terms take exponentials.
 #include "engine/paths/negative_terms.hpp"
+// A softmax, too.
+#include "engine/paths/branch_attention.hpp"
 #include "engine/paths/pair_scores.hpp"
 // Gradients are of its kinds.
 #include "engine/paths/pair_gradients.hpp"
@@ -31,6 +33,10 @@ const Kernels* table() {
         .log_sum_term = log_sum_term,
         .beta_moments = beta_moments,
         .beta_gradients = beta_gradients,
+        .attention_hidden = attention_hidden,
+        .attention_means = attention_means,
+        .attention_gradients = attention_gradients,
+        .attention_hidden_gradients = attention_hidden_gradients,
         .count_scores = count_scores,
         .count_pairs = count_pairs,
         .step_rows = step_rows,
