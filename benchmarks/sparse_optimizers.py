@@ -23,7 +23,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import Adam, EmbeddingTable
-from graphkit.engine.kernels import adagrad_, reduce_duplicates, row_adagrad_, sgd_
+from graphkit.engine.kernels import adagrad_, row_adagrad_, sgd_
 from graphkit.errors import GraphkitError
 
 #: Rows that the plain loop fetches ahead.
@@ -63,7 +63,7 @@ class Tables:
     def own_step(self, ids: Tensor, gradient: Tensor) -> None:
         """The same by ours, with rows in memory that is used again, as in training."""
         self.table.gather_into(ids, None, self.table.empty_rows(len(ids)))
-        self.table.update(*reduce_duplicates(ids, gradient))
+        self.table.update(ids, gradient)
 
     def steps(self, ids: Tensor, gradient: Tensor) -> dict[str, Work]:
         """Returns a step of each rule on distinct ids."""

@@ -28,7 +28,8 @@ auto* data_or_null(const std::optional<A>& array) {
 std::int64_t or_none(const std::optional<std::size_t>& place) { return place ? static_cast<std::int64_t>(*place) : -1; }
 
 // `weight` is [N, D] of float32, or of int16 that holds the bits of bfloat16.
-void step(int rule, const Array& weight, const std::optional<Reals>& first, const std::optional<Reals>& second,
+// Returns whether the step was taken, which sums that are not finite forbid.
+bool step(int rule, const Array& weight, const std::optional<Reals>& first, const std::optional<Reals>& second,
           const std::optional<Out<std::int64_t, -1>>& steps, const std::optional<Ids>& ids, const Matrix& gradient,
           double lr, double beta1, double beta2, double eps, std::int64_t seed, unsigned threads) {
     const bool bfloat16 = weight.dtype() == nb::dtype<std::int16_t>();
@@ -48,7 +49,7 @@ void step(int rule, const Array& weight, const std::optional<Reals>& first, cons
                      eps,
                      static_cast<std::uint64_t>(seed)};
     const nb::gil_scoped_release release;
-    step_rows(in, gradient.shape(0), threads);
+    return step_summed_rows(in, gradient.shape(0), threads);
 }
 
 std::int64_t bad_id(const Ids& ids, std::uint64_t rows) {

@@ -63,11 +63,10 @@ class RowOptimizer(ABC):
         Args:
             weight: float32[N, D], or bfloat16, which is rounded stochastically.
             state: what `new_state` made.
-            ids: int64[U] rows, or None for all. That they are distinct is up to the caller: `reduce_duplicates` makes
-                them so.
+            ids: int64[U] rows, or None for all. Gradients of equal ids are added up.
             gradient: float32[U, D], or [N, D] without ids.
-            checked: the caller found ids to be rows and the gradient to be finite, so that the host need not wait for
-                a GPU to look again.
+            checked: the caller found ids to be distinct rows and the gradient to be finite, so that the host need not
+                wait for a GPU to look again.
 
         Raises:
             GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite; nothing

@@ -58,7 +58,15 @@ class EmbeddingTable:
             rows[slice(len(ids)) if places is None else places] = self.gather(ids)
 
     def update(self, ids: Tensor | None, gradient: Tensor) -> None:
-        """Applies one optimiser step to distinct rows `ids` (int64[U], or None for all) with gradient [U, D]."""
+        """Applies one optimiser step to rows.
+
+        Args:
+            ids: int64[U]; None = all rows. Gradients of equal ids are added up.
+            gradient: float32[U, D].
+
+        Raises:
+            GraphkitError: the table has no optimiser, or as `RowOptimizer.step`.
+        """
         if self.optimizer is None:
             raise GraphkitError("this table was opened for reading; give it an optimizer to train it")
         with torch.no_grad():

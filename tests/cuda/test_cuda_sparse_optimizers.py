@@ -18,8 +18,8 @@ from torch import Tensor
 from graphkit import GraphkitError, _native
 from graphkit.engine.cuda import sparse_optimizers
 from graphkit.engine.cuda.launcher import Launcher
+from graphkit.engine.kernels import reduce_duplicates, sgd_
 from graphkit.engine.kernels import reference_steps as reference
-from graphkit.engine.kernels import sgd_
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 each = pytest.mark.parametrize("name", RULES)
@@ -72,6 +72,15 @@ def test_any_extents_give_the_step_of_the_twin(name: str, launcher: Launcher, wi
     found = before.copy()
     rule.step(found, ids, gradient)
     assert_close(found, exact_step(rule, before, ids, gradient), before.copy(torch.float64))
+
+
+@each
+def test_gradients_of_equal_ids_are_added_up(name: str) -> None:
+    before, ids, gradient = RULES[name].table(9, 5), torch.tensor([3, 8, 3, 0, 3]), torch.randn(5, 5)
+    found, expected = before.copy(), before.copy()
+    on_gpu(name, ShimLauncher()).step(found, ids, gradient)
+    on_gpu(name, ShimLauncher()).step(expected, *reduce_duplicates(ids, gradient))
+    assert_same_bits(found, expected)
 
 
 @fused

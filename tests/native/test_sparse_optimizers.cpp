@@ -100,6 +100,35 @@ TEST(steps_equal_a_plain_loop) {
     });
 }
 
+TEST(gradients_of_equal_ids_are_added_up_first) {
+    on_every_path([] {
+        const std::vector<std::int64_t> ids{6, 0, 6, 8, 0, 6, 3}, distinct{0, 3, 6, 8};
+        for (const std::size_t width : kWidths) {
+            const Floats gradient = draw(ids.size() * width, 5, -1);
+            Floats sums(distinct.size() * width, 0.0f);
+            for (std::size_t i = 0; i < ids.size(); ++i) {
+                const std::size_t u = std::ranges::find(distinct, ids[i]) - distinct.begin();
+                for (std::size_t d = 0; d < width; ++d) sums[u * width + d] += gradient[i * width + d];
+            }
+            for (const unsigned threads : {1U, 3U}) {
+                Table found{9, width}, expected{9, width};
+                CHECK(step_summed_rows(found.step(RowRule::adam, ids, gradient), ids.size(), threads));
+                step_rows(expected.step(RowRule::adam, distinct, sums), distinct.size(), 1);
+                CHECK(found.weight == expected.weight && found.steps == expected.steps);
+                CHECK(found.first == expected.first && found.second == expected.second);
+            }
+        }
+    });
+}
+
+TEST(sums_that_are_not_finite_change_nothing) {
+    const std::vector<std::int64_t> ids{2, 1, 2};
+    const Floats gradient{std::numeric_limits<float>::max(), 1, std::numeric_limits<float>::max()};
+    Table table{3, 1}, before{3, 1};
+    CHECK(!step_summed_rows(table.step(RowRule::adam, ids, gradient), 3, 2));
+    CHECK(table.weight == before.weight && table.first == before.first && table.steps == before.steps);
+}
+
 TEST(bfloat16_is_rounded_to_a_neighbour) {
     on_every_path([] {
         for (const std::size_t width : kWidths) {

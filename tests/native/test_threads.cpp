@@ -8,6 +8,7 @@
 
 #include "check.hpp"
 #include "engine/gather.hpp"
+#include "engine/kernels.hpp"
 #include "machine/buffers.hpp"
 #include "machine/threads.hpp"
 
@@ -90,6 +91,28 @@ TEST(rows_are_gathered_to_their_places) {
     for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i] == 7 * ids[i / 7] + static_cast<int>(i % 7));
     gather_rows(bytes(table.data()), 28, ids, places.data(), bytes(rows.data()), 3);
     for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i] == 7 * ids[59'999 - i / 7] + static_cast<int>(i % 7));
+}
+
+TEST(rows_that_are_streamed_arrive_whole) {
+    for (const std::string& path : kernel_paths()) {
+        CHECK(choose_kernels(path));
+        for (const std::size_t width : {7, 16, 50}) {  // of floats: lines shared with neighbours, and whole ones
+            const std::size_t rows = (std::size_t{1} << 22) / width + 1;
+            std::vector<int> table(width * 1000), copied(width * rows + 1, -1);
+            std::iota(table.begin(), table.end(), 0);
+            std::vector<std::int64_t> ids(rows), places(rows);
+            for (std::size_t i = 0; i < rows; ++i) {
+                ids[i] = static_cast<std::int64_t>(i * 7919 % 1000);
+                places[i] = static_cast<std::int64_t>(rows - 1 - i);
+            }
+            gather_rows(reinterpret_cast<std::byte*>(table.data()), 4 * width, ids, places.data(),
+                        reinterpret_cast<std::byte*>(copied.data()), 3);
+            for (std::size_t i = 0; i < rows; ++i)
+                CHECK(std::equal(copied.begin() + width * i, copied.begin() + width * (i + 1),
+                                 table.begin() + width * ids[rows - 1 - i]));
+            CHECK_EQ(copied.back(), -1);
+        }
+    }
 }
 
 CHECK_MAIN()

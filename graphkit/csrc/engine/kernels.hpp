@@ -60,6 +60,8 @@ struct RowStep {
     std::size_t width;
     double lr, beta1, beta2, eps;
     std::uint64_t seed;  // of the rounding of bfloat16
+    // [U] where the rows of the gradient stand, unless they follow one another in `gradient`
+    const float* const* gradients = nullptr;
 };
 
 // Gradients whose rows belong together: those of group u are order[i] for i from offsets[u] to offsets[u + 1].
@@ -136,6 +138,8 @@ struct Kernels {
     void (*step_rows)(const RowStep&, std::size_t begin, std::size_t end);
     // The first row from `begin` on, [width] each, with a value that is not finite; `end` if there is none.
     std::size_t (*first_not_finite)(const float* rows, std::size_t width, std::size_t begin, std::size_t end);
+    // Copies bytes past the caches. Other threads see them after a store fence.
+    void (*stream_row)(std::byte* to, const std::byte* from, std::size_t bytes);
     // Fills rows `begin` to `end` of sums [groups, width], added up in the order of the group.
     void (*sum_groups)(const RowGroups&, std::size_t begin, std::size_t end, float* sums);
 };

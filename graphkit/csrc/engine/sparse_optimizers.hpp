@@ -18,4 +18,8 @@ std::optional<std::size_t> first_not_finite(const float* values, std::size_t row
 // Takes a step of `rows` rows. Ids are distinct rows of the table.
 void step_rows(const RowStep&, std::size_t rows, unsigned threads);
 
+// The same for ids in any order, of at most kMaxGroupedId, some of them several times: their gradients are added up, in
+// the order in which they occur. Returns false, and has changed nothing, where a sum is not finite; gradients are.
+bool step_summed_rows(const RowStep&, std::size_t rows, unsigned threads);
+
 }  // namespace graphkit

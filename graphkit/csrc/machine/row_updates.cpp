@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "machine/fetch.hpp"
 #include "machine/threads.hpp"
 #include "machine/vectors.hpp"
 
@@ -18,7 +19,7 @@ void update(float* table, std::size_t width, const std::int64_t* ids, std::size_
         const float* later = table + static_cast<std::size_t>(ids[std::min(i + ahead, count - 1)]) * width;
         std::size_t d = 0;
         for (; d + kLineFloats <= width; d += kLineFloats) {
-            __builtin_prefetch(later + d, 1);
+            __builtin_prefetch(later + d, 0, kSecondCache);
             for (std::size_t j = 0; j < kLineFloats; ++j) row[d + j] += 1.0f;
         }
         for (; d < width; ++d) row[d] += 1.0f;

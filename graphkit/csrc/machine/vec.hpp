@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -34,6 +34,19 @@ GRAPHKIT_INLINE Vec load(const float* from) {
 }
 
 GRAPHKIT_INLINE void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+
+// Past the caches where the processor can; `to` is a multiple of the size of a vector.
+GRAPHKIT_INLINE void stream(std::byte* to, Vec v) {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(reinterpret_cast<float*>(to), (__m512)v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(reinterpret_cast<float*>(to), (__m256)v);
+#elif defined(__SSE2__)
+    _mm_stream_ps(reinterpret_cast<float*>(to), (__m128)v);
+#else
+    std::memcpy(to, &v, sizeof v);
+#endif
+}
 
 // The first `count` lanes, below kLanes; the others are 0.
 GRAPHKIT_INLINE Vec load_part(const float* from, std::size_t count) {

@@ -36,7 +36,7 @@ def sgd_(
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.sgd_`."""
-    gradient = require_step(weight, {}, steps, ids, gradient, values=not checked)
+    ids, gradient = require_step(weight, {}, steps, ids, gradient, values=not checked)
     if _has_kernel(weight, steps):
         _launch(launcher, "sgd", weight, (), steps, ids, gradient, seed, (lr,))
     else:
@@ -56,7 +56,7 @@ def adagrad_(
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.adagrad_`."""
-    gradient = require_step(weight, {"total": total}, steps, ids, gradient, values=not checked)
+    ids, gradient = require_step(weight, {"total": total}, steps, ids, gradient, values=not checked)
     if _has_kernel(weight, total, steps):
         _launch(launcher, "adagrad", weight, (total,), steps, ids, gradient, seed, (lr, eps))
     else:
@@ -76,7 +76,7 @@ def row_adagrad_(
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.row_adagrad_`."""
-    gradient = require_step(weight, {}, steps, ids, gradient, values=not checked)
+    ids, gradient = require_step(weight, {}, steps, ids, gradient, values=not checked)
     require_state("total", total, weight, (len(weight),))
     if _has_kernel(weight, total, steps):
         _launch(launcher, "row_adagrad", weight, (total,), steps, ids, gradient, seed, (lr, eps))
@@ -100,7 +100,7 @@ def adam_(
     checked: bool = False,
 ) -> None:
     """See `engine.kernels.adam_`."""
-    gradient = require_step(weight, {"mean": mean, "square": square}, steps, ids, gradient, values=not checked)
+    ids, gradient = require_step(weight, {"mean": mean, "square": square}, steps, ids, gradient, values=not checked)
     if _has_kernel(weight, mean, square, steps):
         settings = (lr, _log(beta1), _log(beta2), 1 - beta1, 1 - beta2, beta2, eps)
         _launch(launcher, "adam", weight, (mean, square), steps, ids, gradient, seed, settings)

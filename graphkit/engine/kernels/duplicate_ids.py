@@ -14,7 +14,7 @@ from graphkit.errors import GraphkitError
 _MAX_ID = 2**32 - 1
 
 #: Places that are grouped at once: their order is kept in 32 bits.
-_MAX_PLACES = 2**32 - 1
+MAX_PLACES = 2**32 - 1
 
 
 def reduce_duplicates(ids: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,9 +47,9 @@ def require_gradients(ids: Tensor, gradients: Tensor, *, values: bool = True) ->
             f"ids are {ids.dtype} of shape {tuple(ids.shape)} and gradients have shape {tuple(gradients.shape)}; give "
             "int64 of shape (P,) and gradients of shape (P, D)"
         )
-    if len(ids) > _MAX_PLACES:
+    if len(ids) > MAX_PLACES:
         raise GraphkitError(
-            f"there are {len(ids)} ids, and gradients of at most {_MAX_PLACES} are added up at once; give fewer"
+            f"there are {len(ids)} ids, and gradients of at most {MAX_PLACES} are added up at once; give fewer"
         )
     if not values:
         return

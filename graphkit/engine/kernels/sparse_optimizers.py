@@ -16,8 +16,8 @@ stochastically, up with the probability that makes its mean exact, since a step 
 vanish otherwise. The random bits are a function of (seed, step of the row, row, coordinate).
 
 Contiguous tables in host memory are updated natively, on as many threads as torch uses; no result depends on how many.
-Everything else (float64, other devices) is updated by the twins in `reference`. Ids must be distinct, which nobody
-checks: gradients of the same row are added up by `reduce_duplicates` before. A step that is refused has changed
+Everything else (float64, other devices) is updated by the twins in `reference`. Gradients of equal ids are added up
+first, as `reduce_duplicates` does it, but natively none that is alone is copied. A step that is refused has changed
 nothing. Native float32 differs from the twin in float64 by at most 1e-6 of the weight and of its step.
 """
 
@@ -28,6 +28,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine.kernels import reference_steps as reference
+from graphkit.engine.kernels.duplicate_ids import MAX_PLACES, reduce_duplicates
 from graphkit.errors import GraphkitError
 
 #: Numbers of the rules in the native code.
@@ -49,18 +50,20 @@ def sgd_(
     Args:
         weight: float32[N, D], or bfloat16.
         steps: int64[N], how often each row was updated; needed for bfloat16 alone, else None.
-        ids: int64[U] distinct rows; None = all rows.
+        ids: int64[U] rows, in any order; None = all rows.
         gradient: float32[U, D].
         lr: the learning rate.
         seed: of the rounding of bfloat16.
-        checked: the caller found ids to be rows and gradients to be finite, so that the host need not wait for a GPU
-            to look again. On the CPU, where that costs little, they are looked at in any case.
+        checked: the caller found ids to be distinct rows and gradients to be finite, so that the host need not wait for
+            a GPU to look again. On the CPU, where that costs little, they are looked at in any case.
 
     Raises:
         GraphkitError: shapes or dtypes do not go together, an id is no row, or a gradient is not finite.
     """
-    gradient = require_step(weight, {}, steps, ids, gradient, values=_looks(weight, checked))
-    if _is_native(weight, steps):
+    native = _is_native(weight, steps)
+    looks = _looks(weight, checked)
+    ids, gradient = require_step(weight, {}, steps, ids, gradient, values=looks, native=native)
+    if native:
         _step(_SGD, weight, None, None, steps, ids, gradient, lr=lr, seed=seed)
     else:
         reference.sgd_(weight, steps, ids, gradient, lr, seed)
@@ -79,8 +82,10 @@ def adagrad_(
     checked: bool = False,
 ) -> None:
     """Takes a step of Adagrad; `total` is float32[N, D] sums of squares, the rest as for `sgd_`."""
-    gradient = require_step(weight, {"total": total}, steps, ids, gradient, values=_looks(weight, checked))
-    if _is_native(weight, total, steps):
+    native = _is_native(weight, total, steps)
+    looks = _looks(weight, checked)
+    ids, gradient = require_step(weight, {"total": total}, steps, ids, gradient, values=looks, native=native)
+    if native:
         _step(_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
         reference.adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
@@ -99,9 +104,11 @@ def row_adagrad_(
     checked: bool = False,
 ) -> None:
     """Takes a step of row-wise Adagrad; `total` is float32[N] sums of mean squares, the rest as for `sgd_`."""
-    gradient = require_step(weight, {}, steps, ids, gradient, values=_looks(weight, checked))
+    native = _is_native(weight, total, steps)
+    looks = _looks(weight, checked)
+    ids, gradient = require_step(weight, {}, steps, ids, gradient, values=looks, native=native)
     require_state("total", total, weight, (len(weight),))
-    if _is_native(weight, total, steps):
+    if native:
         _step(_ROW_ADAGRAD, weight, total, None, steps, ids, gradient, lr=lr, eps=eps, seed=seed)
     else:
         reference.row_adagrad_(weight, total, steps, ids, gradient, lr, eps, seed)
@@ -123,72 +130,21 @@ def adam_(
     checked: bool = False,
 ) -> None:
     """Takes a step of Adam; `mean` and `square` are float32[N, D], `steps` int64[N], the rest as for `sgd_`."""
-    gradient = require_step(
-        weight, {"mean": mean, "square": square}, steps, ids, gradient, values=_looks(weight, checked)
-    )
-    if _is_native(weight, mean, square, steps):
-        _step(
-            _ADAM,
-            weight,
-            mean,
-            square,
-            steps,
-            ids,
-            gradient,
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            seed=seed,
-        )
+    native, state = _is_native(weight, mean, square, steps), {"mean": mean, "square": square}
+    looks = _looks(weight, checked)
+    ids, gradient = require_step(weight, state, steps, ids, gradient, values=looks, native=native)
+    if native:
+        betas = {"beta1": beta1, "beta2": beta2}
+        _step(_ADAM, weight, mean, square, steps, ids, gradient, lr=lr, **betas, eps=eps, seed=seed)
     else:
         reference.adam_(weight, mean, square, steps, ids, gradient, lr, beta1, beta2, eps, seed)
 
 
 @sgd_.register_fake
-def _(
-    weight: Tensor,
-    steps: Tensor | None,
-    ids: Tensor | None,
-    gradient: Tensor,
-    lr: float,
-    seed: int = 0,
-    checked: bool = False,
-) -> None:
-    pass
-
-
 @adagrad_.register_fake
 @row_adagrad_.register_fake
-def _(
-    weight: Tensor,
-    total: Tensor,
-    steps: Tensor | None,
-    ids: Tensor | None,
-    gradient: Tensor,
-    lr: float,
-    eps: float,
-    seed: int = 0,
-    checked: bool = False,
-) -> None:
-    pass
-
-
 @adam_.register_fake
-def _(
-    weight: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    steps: Tensor,
-    ids: Tensor | None,
-    gradient: Tensor,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    seed: int = 0,
-    checked: bool = False,
-) -> None:
+def _(*arguments: object, **settings: object) -> None:
     pass
 
 
@@ -210,7 +166,9 @@ def _step(
     bits = weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight
     ids = None if ids is None else ids.contiguous()
     threads = torch.get_num_threads()
-    _native.step_rows(rule, bits, first, second, steps, ids, gradient, lr, beta1, beta2, eps, seed, threads)
+    if not _native.step_rows(rule, bits, first, second, steps, ids, gradient, lr, beta1, beta2, eps, seed, threads):
+        assert ids is not None  # some of them are equal
+        _require_finite(*reduce_duplicates(ids, gradient))
 
 
 def _looks(weight: Tensor, checked: bool) -> bool:
@@ -233,8 +191,9 @@ def require_step(
     gradient: Tensor,
     *,
     values: bool = True,
-) -> Tensor:
-    """Makes sure that all go together, before anything is written; returns the gradient, contiguous.
+    native: bool = False,
+) -> tuple[Tensor | None, Tensor]:
+    """Makes sure that all go together, before anything is written.
 
     Args:
         weight: the table.
@@ -243,6 +202,10 @@ def require_step(
         ids: see `sgd_`.
         gradient: see `sgd_`.
         values: look at ids and gradients too, not at shapes and dtypes alone. On a GPU that waits for it.
+        native: the code that takes the step adds up gradients of equal ids.
+
+    Returns:
+        Ids and gradient, contiguous; where values were looked at, ids are distinct unless native code is to add up.
 
     Raises:
         GraphkitError: see `sgd_`.
@@ -273,7 +236,12 @@ def require_step(
     gradient = gradient.detach().contiguous()
     if values:
         _require_finite(ids, gradient)
-    return gradient
+    # What is more than a group of ids can hold is left to `reduce_duplicates` to refuse.
+    added_up = native and max(rows, len(weight)) <= MAX_PLACES
+    if values and ids is not None and not added_up and not bool((ids[1:] > ids[:-1]).all()):
+        ids, gradient = reduce_duplicates(ids, gradient)
+        _require_finite(ids, gradient)
+    return ids, gradient
 
 
 def _reals(weight: Tensor) -> torch.dtype:

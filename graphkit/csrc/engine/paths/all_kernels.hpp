@@ -1,5 +1,6 @@
 // All kernels, compiled for the instruction set of the file that includes this; see machine/vec.hpp.
 #include "engine/paths/tables.hpp"
+#include "machine/fetch.hpp"
 #include "machine/vec.hpp"
 // Kernels use the vectors above.
 #include "engine/paths/beta_moments.hpp"
@@ -15,6 +16,7 @@
 // Counts score pairs.
 #include "engine/paths/rank_counts.hpp"
 #include "engine/paths/sparse_optimizers.hpp"
+#include "engine/paths/stream_row.hpp"
 
 namespace graphkit::GRAPHKIT_PATH {
 
@@ -41,6 +43,7 @@ const Kernels* table() {
         .count_pairs = count_pairs,
         .step_rows = step_rows,
         .first_not_finite = first_not_finite,
+        .stream_row = stream_row,
         .sum_groups = sum_groups,
     };
     return &kernels;

@@ -15,7 +15,7 @@ static void sum_groups(const RowGroups& in, std::size_t begin, std::size_t end, 
             const float* ahead = in.gradients + in.order[i + kSumAhead < last ? i + kSumAhead : i] * in.width;
             const bool first = i == in.offsets[u];
             for (std::size_t d = 0; d < whole; d += kLanes) {
-                __builtin_prefetch(ahead + d);
+                __builtin_prefetch(ahead + d, 0, kSecondCache);
                 store(to + d, first ? load(from + d) : load(to + d) + load(from + d));
             }
             if (left > 0) {

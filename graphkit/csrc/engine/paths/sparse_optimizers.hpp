@@ -6,9 +6,7 @@ namespace graphkit::GRAPHKIT_PATH {
 typedef std::uint32_t Words __attribute__((vector_size(4 * kLanes)));
 typedef std::uint16_t Halves __attribute__((vector_size(2 * kLanes)));
 
-// Reals of rows that are fetched before their turn: of wide rows a few, of narrow ones as many as a load takes. A step
-// of Adam on 20k of 400k rows of 400 took 11.8 and 12.2 ms with none, 17.1 and 14.4 with 512, 11.6 and 10.7 with 1,200
-// (two runs each, beside other work).
+// Reals of rows that are fetched before their turn: of wide rows a few, of narrow ones as many as a load takes.
 constexpr std::size_t kRealsAhead = 1200;
 
 // ---- random bits of stochastic rounding
@@ -102,7 +100,7 @@ struct Adagrad {
     Adagrad(const RowStep& in, std::size_t row, const float*)
         : sums(in.first + row * in.width), lr(static_cast<float>(in.lr)), eps(static_cast<float>(in.eps)) {}
     GRAPHKIT_INLINE void fetch(const RowStep& in, std::size_t row, std::size_t d) {
-        __builtin_prefetch(in.first + row * in.width + d, 1);
+        __builtin_prefetch(in.first + row * in.width + d, 0, kSecondCache);
     }
     Vec step(std::size_t d, Vec weight, Vec g) const {
         const Vec sum = fma(g, g, load(sums + d));
@@ -133,7 +131,7 @@ struct RowAdagrad {
         rate = static_cast<float>(in.lr) / (__builtin_sqrtf(in.first[row]) + static_cast<float>(in.eps));
     }
     GRAPHKIT_INLINE void fetch(const RowStep& in, std::size_t row, std::size_t d) {
-        if (d == 0) __builtin_prefetch(in.first + row, 1);
+        if (d == 0) __builtin_prefetch(in.first + row, 0, kSecondCache);
     }
     template <class... Count>
     Vec step(std::size_t, Vec weight, Vec g, Count...) const {
@@ -157,8 +155,8 @@ struct Adam {
         inverse_root = static_cast<float>(1 / __builtin_sqrt(1 - __builtin_pow(in.beta2, count)));
     }
     GRAPHKIT_INLINE void fetch(const RowStep& in, std::size_t row, std::size_t d) {
-        __builtin_prefetch(in.first + row * in.width + d, 1);
-        __builtin_prefetch(in.second + row * in.width + d, 1);
+        __builtin_prefetch(in.first + row * in.width + d, 0, kSecondCache);
+        __builtin_prefetch(in.second + row * in.width + d, 0, kSecondCache);
     }
     Vec step(std::size_t d, Vec weight, Vec g) const {
         const Vec mean = next_mean(load(means + d), g), square = next_square(load(squares + d), g);
@@ -187,11 +185,14 @@ GRAPHKIT_INLINE void step_rows_by(const RowStep& in, std::size_t begin, std::siz
     const std::size_t ahead = 1 + kRealsAhead / in.width;
     const std::size_t whole = in.width - in.width % kLanes, left = in.width % kLanes;
     const auto table_row = [&](std::size_t u) { return in.ids == nullptr ? u : static_cast<std::size_t>(in.ids[u]); };
+    const auto gradient_row = [&](std::size_t u) {
+        return in.gradients == nullptr ? in.gradient + u * in.width : in.gradients[u];
+    };
     for (std::size_t u = begin; u < end; ++u) {
         const std::size_t row = table_row(u), later = table_row(u + ahead < end ? u + ahead : end - 1);
-        const float* gradient = in.gradient + u * in.width;
+        const float *gradient = gradient_row(u), *next_gradient = gradient_row(u + ahead < end ? u + ahead : end - 1);
         if (in.steps != nullptr) {
-            __builtin_prefetch(in.steps + later, 1);
+            __builtin_prefetch(in.steps + later, 0, kSecondCache);
             ++in.steps[row];
         }
         Row weight(in, row);
@@ -199,12 +200,14 @@ GRAPHKIT_INLINE void step_rows_by(const RowStep& in, std::size_t begin, std::siz
         const Row next(in, later);
         const Rule rule(in, row, gradient);
         for (std::size_t d = 0; d < whole; d += kLanes) {
-            __builtin_prefetch(next.at + d, 1);
+            __builtin_prefetch(next.at + d, 0, kSecondCache);
+            __builtin_prefetch(next_gradient + d, 0, kSecondCache);
             Rule::fetch(in, later, d);
             weight.put(d, rule.step(d, weight.get(d), load(gradient + d)));
         }
         if (left > 0) {
-            __builtin_prefetch(next.at + whole, 1);
+            __builtin_prefetch(next.at + whole, 0, kSecondCache);
+            __builtin_prefetch(next_gradient + whole, 0, kSecondCache);
             Rule::fetch(in, later, whole);
             weight.put(whole, rule.step(whole, weight.get(whole, left), load_part(gradient + whole, left), left), left);
         }
