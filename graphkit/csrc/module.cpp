@@ -18,6 +18,7 @@
 #include "engine_module.hpp"
 #include "graph/edge_sorter.hpp"
 #include "graph/index.hpp"
+#include "graph/shortcuts.hpp"
 #include "machine/random_lines.hpp"
 #include "machine/resident.hpp"
 #include "node_module.hpp"
@@ -65,6 +66,16 @@ class Index {
         return visit([](const auto& g) { return g.num_edges(); });
     }
 
+    // Before any other thread looks something up.
+    void add_shortcuts() {
+        std::visit(
+            [&](auto& g) {
+                shortcuts_ = std::make_unique<Shortcuts>(g);
+                shortcuts_->attach(g);
+            },
+            views_);
+    }
+
   private:
     Views make_views() const {
         const bool narrow_relations = arrays_[1].dtype() == nb::dtype<std::uint16_t>();
@@ -83,6 +94,7 @@ class Index {
 
     AnyArray arrays_[4];
     Views views_;
+    std::unique_ptr<Shortcuts> shortcuts_;
 };
 
 void require_below(const Ids& ids, std::uint64_t size, const char* what) {
@@ -360,7 +372,8 @@ NB_MODULE(_native, m) {
         .def("neighbors", &neighbors, nb::arg("heads"), nb::arg("relations"))
         .def("has_edge", &has_edge, nb::arg("heads"), nb::arg("relations"), nb::arg("tails"))
         .def("degree", &degree, nb::arg("entities"))
-        .def("check", &check, nb::arg("num_directed_relations"));
+        .def("check", &check, nb::arg("num_directed_relations"))
+        .def("add_shortcuts", &Index::add_shortcuts, nb::call_guard<nb::gil_scoped_release>());
 
     m.def("random_lines", &random_lines, nb::arg("size"), nb::arg("threads"), nb::arg("loads"), nb::arg("ahead"));
 

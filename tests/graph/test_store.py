@@ -126,6 +126,13 @@ def test_arrays_of_a_resident_store_are_in_memory(saved: Path) -> None:
     assert not any(mapped(getattr(opened.index.arrays, name)) for name in EdgeArrays.names())
 
 
+def test_a_large_resident_store_has_shortcuts_and_the_same_edges(
+    six_nodes: KnowledgeGraph, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphkit.graph.knowledge_graph.SHORTCUTS_FROM", 5)
+    assert_same(KnowledgeGraph.open(saved, resident=True), six_nodes)
+
+
 # ------------------------------------------------------------------------------------------------------ fingerprints
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 from batches import take
 
@@ -59,3 +60,11 @@ def test_the_stream_is_the_recorded_one_for_any_threads_and_after_a_resume(graph
     resumed.load_state_dict(begun.state_dict())
     assert digest(first + take(resumed, 7)) == GOLDEN[mode]
     assert 0 < sum(int(batch.counted.sum()) for batch in first) < 5 * 300
+
+
+@pytest.mark.parametrize("mode", list(GOLDEN))
+def test_shortcuts_of_look_ups_leave_the_stream_as_it_is(graph: KnowledgeGraph, mode: str) -> None:
+    quick = KnowledgeGraph.from_triples(graph.triples(), num_entities=500)
+    assert np.diff(quick.index.arrays.run_starts).max() > 128  # long enough for a sketch
+    quick.index.native.add_shortcuts()
+    assert digest(take(QuerySampler(quick, options(mode)), 12)) == GOLDEN[mode]

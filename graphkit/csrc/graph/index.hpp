@@ -12,9 +12,21 @@
 #include <stdexcept>
 #include <vector>
 
+#include "graph/run_sketch.hpp"
+
 namespace graphkit {
 
-using Entity = std::uint32_t;
+// The first run of an entity, and a bit for each hash of a relation that it has.
+template <class Offset>
+struct EntityHead {
+    Offset first_run;
+    Offset relations;
+
+    static Offset bit_of(std::uint64_t relation) {
+        constexpr int kBits = std::numeric_limits<Offset>::digits;
+        return Offset{1} << (relation * 0x9E3779B97F4A7C15ULL >> 32) % kBits;
+    }
+};
 
 // Rel is uint16 or uint32, Offset is uint32 or uint64: the narrowest that fits, chosen when the index is built.
 template <class Rel, class Offset>
@@ -26,6 +38,9 @@ struct IndexView {
     std::span<const Rel> run_relations;   // [runs] directed relation, ascending within an entity
     std::span<const Offset> run_starts;   // [runs + 1] first edge of each run
     std::span<const Entity> targets;      // [E2] other endpoint, ascending within a run
+    // Shortcuts (shortcuts.hpp), or empty.
+    std::span<const EntityHead<Offset>> heads = {};  // [N + 1]
+    std::span<const std::uint64_t> sketches = {};    // of long runs
 
     // Runs of an entity that are compared one after another, without a branch to guess wrong, rather than searched.
     static constexpr std::uint64_t kCountUpTo = 64;
@@ -39,9 +54,30 @@ struct IndexView {
         return targets.subspan(run_starts[i], run_starts[i + 1] - run_starts[i]);
     }
 
+    // What says of most entities that they are not in a run, if it has that.
+    RunSketch sketch_of(std::span<const Entity> run) const {
+        if (sketches.empty() || run.size() < RunSketch::kFrom) return {};
+        const auto start = static_cast<std::uint64_t>(run.data() - targets.data());
+        return RunSketch::at(sketches, start, run.size());
+    }
+
+    // The first run of an entity.
+    std::uint64_t first_run(std::uint64_t x) const { return heads.empty() ? entity_runs[x] : heads[x].first_run; }
+    // Fetches what `first_run` and `may_have` read.
+    void prefetch_head(std::uint64_t x) const {
+        if (heads.empty())
+            __builtin_prefetch(&entity_runs[x]);
+        else
+            __builtin_prefetch(&heads[x]);
+    }
+    // Whether x has the relation, where that cannot be excluded.
+    bool may_have(std::uint64_t x, std::uint64_t relation) const {
+        return heads.empty() || (heads[x].relations & EntityHead<Offset>::bit_of(relation)) != 0;
+    }
+
     // The number of the run (x, r), or kNoRun.
     std::uint64_t find_run(std::uint64_t x, std::uint64_t r) const {
-        const std::uint64_t first = entity_runs[x], last = entity_runs[x + 1];
+        const std::uint64_t first = first_run(x), last = first_run(x + 1);
         if (r > std::numeric_limits<Rel>::max()) return kNoRun;
         const auto relation = static_cast<Rel>(r);
         std::uint64_t found = first;

@@ -227,7 +227,7 @@ class BlockAnswers {
             const auto runs = std::span(space_.runs).subspan(begin, end - begin);
             begin = end;
             if (runs.size() == 1) {
-                set(i, lane, {runs[0]});
+                set(i, lane, set_of(graph_, runs[0]));
                 continue;
             }
             std::uint64_t edges = 0;
@@ -244,10 +244,13 @@ class BlockAnswers {
         runs.resize(count);
         space_.found.resize(count);
         for (std::size_t i = 0; i < count + 3 * kAhead; ++i) {
-            if (i < count) __builtin_prefetch(&graph_.entity_runs[look_ups[i].entity]);
-            if (const std::size_t k = i - kAhead; k < count)
-                __builtin_prefetch(graph_.run_relations.data() + graph_.entity_runs[look_ups[k].entity]);
-            if (const std::size_t k = i - 2 * kAhead; k < count) {
+            if (i < count) graph_.prefetch_head(look_ups[i].entity);
+            if (const std::size_t k = i - kAhead; k < count) {
+                const bool open = graph_.may_have(look_ups[k].entity, look_ups[k].relation);
+                space_.found[k] = open ? 0 : graph_.kNoRun;
+                if (open) __builtin_prefetch(graph_.run_relations.data() + graph_.first_run(look_ups[k].entity));
+            }
+            if (const std::size_t k = i - 2 * kAhead; k < count && space_.found[k] != graph_.kNoRun) {
                 space_.found[k] = graph_.find_run(look_ups[k].entity, look_ups[k].relation);
                 if (space_.found[k] != graph_.kNoRun) __builtin_prefetch(&graph_.run_starts[space_.found[k]]);
             }
@@ -376,8 +379,7 @@ class BlockAnswers {
         each_lane(asked, [&](std::uint32_t lane, std::size_t begin, std::size_t end) {
             if (listed(i, lane)) {
                 const MemberTest member(known(i, lane), end - begin, space_.sets);
-                for (std::size_t k = begin; k < end; ++k) member.fetch(asked[k].entity);
-                for (std::size_t k = begin; k < end; ++k) held[k] = member(asked[k].entity);
+                member.test(held.subspan(begin, end - begin), [&](std::size_t k) { return asked[begin + k].entity; });
                 return;
             }
             for (std::size_t k = begin; k < end; ++k) {
@@ -442,10 +444,12 @@ class BlockAnswers {
         const MemberTest member(set, tests, space_.sets);
         for (std::size_t k = 0; k < runs.size(); ++k) {
             const auto run = runs[k];
-            const auto in_run = [&](Entity x) { return std::binary_search(run.begin(), run.end(), x); };
-            held[k] = run.size() > kSearchFrom * set.entities.size()
-                          ? std::any_of(set.entities.begin(), set.entities.end(), in_run)
-                          : std::any_of(run.begin(), run.end(), member);
+            if (run.size() > kSearchFrom * set.entities.size()) {
+                const RunSearch in_run(set_of(graph_, run));
+                held[k] = std::any_of(set.entities.begin(), set.entities.end(), in_run);
+            } else {
+                held[k] = std::any_of(run.begin(), run.end(), member);
+            }
         }
     }
 

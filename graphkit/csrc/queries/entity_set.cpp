@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "queries/run_search.hpp"
+
 namespace graphkit {
 namespace {
 
@@ -39,7 +41,9 @@ void Marks::drain(std::span<Entity> out) {
 void SetSpace::filter(std::vector<Entity>& kept, const EntitySet& set, bool wanted) {
     const auto list = set.entities;
     if (set.sorted && list.size() > kSearchFrom * kept.size()) {
-        std::erase_if(kept, [&](Entity x) { return std::binary_search(list.begin(), list.end(), x) != wanted; });
+        const RunSearch in_list(set);
+        for (const Entity x : kept) in_list.fetch(x);
+        std::erase_if(kept, [&](Entity x) { return in_list(x) != wanted; });
         return;
     }
     const Members& others = members(set);

@@ -18,7 +18,13 @@ struct EntitySet {
     std::span<const Entity> entities;
     bool sorted = true;  // ascending
     bool complement = false;
+    RunSketch sketch = {};  // where the entities are a long run
 };
+
+template <class Rel, class Offset>
+EntitySet set_of(const IndexView<Rel, Offset>& graph, std::span<const Entity> run) {
+    return {run, true, false, graph.sketch_of(run)};
+}
 
 // Operations on sets, and the memory of their results, which is kept from query to query.
 class SetSpace {
@@ -45,7 +51,7 @@ class SetSpace {
     EntitySet project(const IndexView<Rel, Offset>& graph, const EntitySet& from, std::uint64_t relation) {
         const auto sources = from.entities;
         if (sources.empty()) return {};
-        if (sources.size() == 1) return {graph.neighbors(sources[0], relation)};
+        if (sources.size() == 1) return set_of(graph, graph.neighbors(sources[0], relation));
         restart(num_entities_);
         std::vector<Entity>& made = buffer();
         for (std::size_t i = 0; i < sources.size(); i += kGroup) {

@@ -36,8 +36,9 @@ class Verifier {
             const auto compared = is_answer.compared();
             if (compared.empty() || has_any(row, compared)) {
                 const auto keep = [&](Hits& hits) {
-                    for (const std::uint32_t k : hits) is_answer.fetch(static_cast<Entity>(row[k]));
-                    std::erase_if(hits, [&](std::uint32_t k) { return !is_answer(static_cast<Entity>(row[k])); });
+                    space_.held.resize(hits.size());
+                    is_answer.test(space_.held, [&](std::size_t i) { return static_cast<Entity>(row[hits[i]]); });
+                    keep_held(hits);
                 };
                 find_hits(row.size(), keep);
                 redraw(row, numbers, sets, keep, [&](int) { return &answers; });
@@ -167,9 +168,16 @@ class Verifier {
         space_.redrawn.clear();
         for (const std::uint32_t k : hits) space_.redrawn.push_back(static_cast<Entity>(row[k]));
         test(answers, place, std::span<const Entity>(space_.redrawn));
+        keep_held(hits);
+    }
+
+    // Drops the hits that are not held.
+    void keep_held(Hits& hits) const {
         std::size_t kept = 0;
-        for (std::size_t i = 0; i < hits.size(); ++i)
-            if (space_.held[i]) hits[kept++] = hits[i];
+        for (std::size_t i = 0; i < hits.size(); ++i) {
+            hits[kept] = hits[i];
+            kept += space_.held[i];
+        }
         hits.resize(kept);
     }
 
