@@ -24,18 +24,14 @@ LogitChunk logit_chunk(const Logits& logits, bool halves) {
     return {logits.data(), halves, logits.shape(0), logits.shape(1)};
 }
 
-SharedLoss shared_loss(int kind, const Matrix& queries, const Matrix& answers, const Matrix& rows,
-                       const In<bool, -1, -1>& mask, float inside, float offset, float sharpness) {
-    return {pair_input(kind, queries, rows, inside), answers.data(), mask.data(), offset, sharpness};
-}
-
 void bind_shared_losses(nb::module_& m) {
     m.def(
         "shared_losses",
         [](int kind, const Matrix& queries, const Matrix& answers, const Matrix& rows, const In<bool, -1, -1>& mask,
            float inside, float offset, float sharpness, const Out<float, -1>& losses, const Out<float, -1>& of_answers,
            const OutMatrix& slopes, unsigned threads) {
-            const SharedLoss input = shared_loss(kind, queries, answers, rows, mask, inside, offset, sharpness);
+            const SharedLoss input{pair_input(kind, queries, rows, inside), answers.data(), mask.data(), offset,
+                                   sharpness};
             const nb::gil_scoped_release release;
             shared_losses(input, losses.data(), of_answers.data(), slopes.data(), threads);
         },

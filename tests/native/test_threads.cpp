@@ -1,6 +1,9 @@
 // The shared threads run every task once, whoever asks, and buffers come back to those who gave them.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -93,25 +96,33 @@ TEST(rows_are_gathered_to_their_places) {
     for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i] == 7 * ids[59'999 - i / 7] + static_cast<int>(i % 7));
 }
 
+// Gathers as many rows of `width` as are streamed, to `shift` floats behind the start of a cache line.
+void gather_streamed(std::size_t width, std::size_t shift) {
+    constexpr std::size_t kFloatsOfLine = 16;
+    const std::size_t rows = kStreamed / (sizeof(int) * width) + 1;
+    std::vector<int> table(width * 1000), memory(width * rows + 2 * kFloatsOfLine, -1);
+    std::iota(table.begin(), table.end(), 0);
+    std::vector<std::int64_t> ids(rows), places(rows);
+    for (std::size_t i = 0; i < rows; ++i) {
+        ids[i] = static_cast<std::int64_t>(i * 7919 % 1000);
+        places[i] = static_cast<std::int64_t>(rows - 1 - i);
+    }
+    const std::size_t past_line = reinterpret_cast<std::uintptr_t>(memory.data()) / sizeof(int) % kFloatsOfLine;
+    const std::size_t first = (kFloatsOfLine - past_line) % kFloatsOfLine + shift;
+    const auto copied = memory.begin() + static_cast<std::ptrdiff_t>(first);
+    gather_rows(reinterpret_cast<std::byte*>(table.data()), sizeof(int) * width, ids, places.data(),
+                reinterpret_cast<std::byte*>(&*copied), 3);
+    for (std::size_t i = 0; i < rows; ++i)
+        CHECK(std::equal(copied + width * i, copied + width * (i + 1), table.begin() + width * ids[rows - 1 - i]));
+    CHECK(std::all_of(memory.begin(), copied, [](int value) { return value == -1; }));
+    CHECK(std::all_of(copied + width * rows, memory.end(), [](int value) { return value == -1; }));
+}
+
 TEST(rows_that_are_streamed_arrive_whole) {
     for (const std::string& path : kernel_paths()) {
         CHECK(choose_kernels(path));
-        for (const std::size_t width : {7, 16, 50}) {  // of floats: lines shared with neighbours, and whole ones
-            const std::size_t rows = (std::size_t{1} << 22) / width + 1;
-            std::vector<int> table(width * 1000), copied(width * rows + 1, -1);
-            std::iota(table.begin(), table.end(), 0);
-            std::vector<std::int64_t> ids(rows), places(rows);
-            for (std::size_t i = 0; i < rows; ++i) {
-                ids[i] = static_cast<std::int64_t>(i * 7919 % 1000);
-                places[i] = static_cast<std::int64_t>(rows - 1 - i);
-            }
-            gather_rows(reinterpret_cast<std::byte*>(table.data()), 4 * width, ids, places.data(),
-                        reinterpret_cast<std::byte*>(copied.data()), 3);
-            for (std::size_t i = 0; i < rows; ++i)
-                CHECK(std::equal(copied.begin() + width * i, copied.begin() + width * (i + 1),
-                                 table.begin() + width * ids[rows - 1 - i]));
-            CHECK_EQ(copied.back(), -1);
-        }
+        for (const std::size_t width : {7, 16, 50, 64})  // less than a line, lines, and lines with parts of others
+            for (const std::size_t shift : {0, 1}) gather_streamed(width, shift);
     }
 }
 

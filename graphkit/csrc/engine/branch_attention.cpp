@@ -1,7 +1,5 @@
 #include "engine/branch_attention.hpp"
 
-#include <algorithm>
-
 #include "machine/threads.hpp"
 
 namespace graphkit {
@@ -14,8 +12,7 @@ template <class Queries>
 void for_queries(const BranchGroups& groups, unsigned threads, const Queries& queries) {
     std::size_t all = 0;
     for (std::size_t group = 0; group < groups.count; ++group) all += static_cast<std::size_t>(groups.queries[group]);
-    run_tasks((all + kQueries - 1) / kQueries, threads,
-              [&](std::size_t task) { queries(task * kQueries, std::min(all, (task + 1) * kQueries)); });
+    in_steps(all, kQueries, threads, queries);
 }
 
 }  // namespace

@@ -20,8 +20,6 @@ namespace {
 constexpr std::size_t kAhead = 8;
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kBytesOfTask = std::size_t{1} << 20;
-// Copies of as many bytes would leave the caches before a step reads them: they are streamed.
-constexpr std::size_t kStreamed = std::size_t{1} << 24;
 
 // Lets other threads see what this one has streamed.
 void finish_stream() {
@@ -57,12 +55,8 @@ void gather_rows(const std::byte* table, std::size_t width, std::span<const std:
 
 void sum_rows(float* to, std::size_t count, std::size_t width, std::span<const PlacedRows> parts, bool onto,
               unsigned threads) {
-    // A task has coordinates side by side, in whole cache lines, of all rows: the sums keep their order.
-    const std::size_t lines = (width * sizeof(float) + kLine - 1) / kLine;
-    const std::size_t tasks = count * width * sizeof(float) < kBytesOfTask ? 1 : threads;
-    const std::size_t step = (lines + tasks - 1) / tasks * (kLine / sizeof(float));
-    run_tasks(tasks, threads, [&](std::size_t task) {
-        const std::size_t begin = std::min(task * step, width), end = std::min(begin + step, width);
+    if (count * width * sizeof(float) < kBytesOfTask) threads = 1;
+    in_columns(width, threads, [&](std::size_t begin, std::size_t end) {
         std::vector<char> written(count, onto);
         for (const auto& [places, rows] : parts) {
             const float* from = rows;

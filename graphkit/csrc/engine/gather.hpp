@@ -7,6 +7,9 @@
 
 namespace graphkit {
 
+// Copies of as many bytes would leave the caches before a step reads them: they are streamed.
+inline constexpr std::size_t kStreamed = std::size_t{1} << 24;
+
 // Copies row ids[i] of a table with rows of `width` bytes to place places[i] of `to`, or to place i without places.
 void gather_rows(const std::byte* table, std::size_t width, std::span<const std::int64_t> ids,
                  const std::int64_t* places, std::byte* to, unsigned threads);

@@ -116,6 +116,8 @@ struct Kernels {
     // A row of engine/negative_terms.hpp; both fill its slopes and return its term.
     float (*softplus_term)(const float* logits, const bool* mask, std::size_t count, float sharpness, float* slopes);
     float (*log_sum_term)(const float* logits, const bool* mask, std::size_t count, float* slopes);
+    // Fills log(1 + e^x) of each value, and its slopes.
+    void (*softplus)(const float* from, std::size_t count, float* values, float* slopes);
     // A row of engine/beta_moments.hpp.
     void (*beta_moments)(const float* row, std::size_t betas, float* statistics, double& log_beta);
     void (*beta_gradients)(const float* row, std::size_t betas, const float* statistics, const float* of_statistics,

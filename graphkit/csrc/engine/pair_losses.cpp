@@ -46,23 +46,22 @@ float of_distance(PairKind kind, float slope, float distance) {
 void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float* slopes, unsigned threads) {
     const PairInput& all = in.negatives;
     const std::size_t count = all.num_rows;
-    for_queries(all, worth(all.num_queries * count, all, threads), [&](std::size_t begin, std::size_t end) {
+    for_queries(all, threads_worth(all.num_queries * count, all, threads), [&](std::size_t begin, std::size_t end) {
         const PairInput here = slice(all, begin, end);
         const std::shared_ptr<void> scratch = take_buffer(here.num_queries * count * sizeof(float));
         float* const distances = static_cast<float*>(scratch.get());
         kernels().shared_scores(here, 0, count, distances);
-        std::vector<float> logits(count), to_answers(here.num_queries);
+        std::vector<float> logits(count), to_answers(here.num_queries), missed, of_missed(here.num_queries);
         kernels().paired_scores(with_answers(here, in.answers + begin * all.row_width), to_answers.data());
+        for (const float distance : to_answers) missed.push_back(distance - in.offset);
+        kernels().softplus(missed.data(), here.num_queries, losses + begin, of_missed.data());
         for (std::size_t b = begin; b < end; ++b) {
-            const float *const row = distances + (b - begin) * count, to_answer = to_answers[b - begin];
+            const float* const row = distances + (b - begin) * count;
             float* const found = slopes + b * count;
             for (std::size_t u = 0; u < count; ++u) logits[u] = in.offset - row[u];
             const float term = kernels().softplus_term(logits.data(), in.mask + b * count, count, in.sharpness, found);
-            const float missed = to_answer - in.offset;
-            const bool counts = true;
-            float slope;
-            losses[b] = 0.5f * (kernels().softplus_term(&missed, &counts, 1, 0.0f, &slope) + term);
-            of_answers[b] = of_distance(all.kind, 0.5f * slope, to_answer);
+            losses[b] = 0.5f * (losses[b] + term);
+            of_answers[b] = of_distance(all.kind, 0.5f * of_missed[b - begin], to_answers[b - begin]);
             for (std::size_t u = 0; u < count; ++u) found[u] *= -0.5f;
             if (all.kind == PairKind::l2)
                 for (std::size_t u = 0; u < count; ++u) found[u] = of_distance(all.kind, found[u], row[u]);
@@ -74,7 +73,7 @@ void shared_loss_gradients(const PairInput& all, const float* answers, const flo
                            const float* of_answer_distances, const float* slopes, float* of_queries, float* of_answers,
                            float* of_rows, unsigned threads) {
     const std::size_t count = all.num_rows;
-    threads = worth(all.num_queries * count, all, threads);
+    threads = threads_worth(all.num_queries * count, all, threads);
     const std::shared_ptr<void> scratch = take_buffer(all.num_queries * count * sizeof(float));
     float* const weights = static_cast<float*>(scratch.get());
     std::vector<float> to_answers(all.num_queries);

@@ -37,7 +37,7 @@ std::optional<std::size_t> group_pairs(std::span<const std::int64_t> places, std
 
 void own_scores(const PairInput& in, const OwnPairs& pairs, float* scores, unsigned threads) {
     const auto count = static_cast<std::size_t>(pairs.offsets[in.num_rows]);
-    threads = worth(count, in, threads);
+    threads = threads_worth(count, in, threads);
     const std::size_t tasks = threads == 1 ? 1 : std::min(kOwnTasks, in.num_rows);
     // A task is as many rows as have a like share of the pairs.
     const auto first_row = [&](std::size_t task) {
@@ -53,7 +53,7 @@ void own_scores(const PairInput& in, const OwnPairs& pairs, float* scores, unsig
 
 void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weights, float* of_queries, float* of_rows,
                    unsigned threads) {
-    threads = worth(static_cast<std::size_t>(pairs.offsets[in.num_rows]), in, threads);
+    threads = threads_worth(static_cast<std::size_t>(pairs.offsets[in.num_rows]), in, threads);
     for_coordinates(in, threads, [&](std::size_t begin, std::size_t end) {
         const std::shared_ptr<void> scratch = take_buffer(in.num_queries * kOwnScratch);
         kernels().own_gradients(in, pairs, weights, begin, end, scratch.get(), of_queries, of_rows);
@@ -61,13 +61,13 @@ void own_gradients(const PairInput& in, const OwnPairs& pairs, const float* weig
 }
 
 void shared_scores(const PairInput& in, float* scores, unsigned threads) {
-    threads = worth(in.num_queries * in.num_rows, in, threads);
+    threads = threads_worth(in.num_queries * in.num_rows, in, threads);
     in_steps(in.num_rows, kRowsOfTask, threads,
              [&](std::size_t begin, std::size_t end) { kernels().shared_scores(in, begin, end, scores); });
 }
 
 void shared_gradients(const PairInput& in, const float* weights, float* of_queries, float* of_rows, unsigned threads) {
-    threads = worth(in.num_queries * in.num_rows, in, threads);
+    threads = threads_worth(in.num_queries * in.num_rows, in, threads);
     for_coordinates(in, threads, [&](std::size_t begin, std::size_t end) {
         kernels().shared_gradients(in, weights, begin, end, of_queries, of_rows);
     });

@@ -9,26 +9,18 @@ namespace {
 
 // Reals of a task: waking another thread takes as long as copying some thousand.
 constexpr std::size_t kRealsOfTask = std::size_t{1} << 15;
-constexpr std::size_t kRealsOfLine = 16;
 
 // Runs row(b) for each row.
 template <class Row>
 void for_rows(const RelationSteps& in, unsigned threads, const Row& row) {
     const std::size_t step = std::max<std::size_t>(kRealsOfTask / std::max<std::size_t>(in.width, 1), 1);
-    run_tasks((in.count + step - 1) / step, threads, [&](std::size_t task) {
-        for (std::size_t b = task * step; b < std::min(in.count, (task + 1) * step); ++b) row(b);
+    in_steps(in.count, step, threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t b = begin; b < end; ++b) row(b);
     });
 }
 
-// Runs part(begin, end) for coordinates of rows, side by side and in whole cache lines: a table's gradient is added up
-// in the order of the rows.
-template <class Part>
-void for_columns(const RelationSteps& in, std::size_t columns, unsigned threads, const Part& part) {
-    const std::size_t tasks = in.count * in.width < kRealsOfTask ? 1 : threads;
-    const std::size_t lines = (columns + kRealsOfLine - 1) / kRealsOfLine;
-    const std::size_t step = (lines + tasks - 1) / tasks * kRealsOfLine;
-    run_tasks(tasks, threads,
-              [&](std::size_t task) { part(std::min(task * step, columns), std::min((task + 1) * step, columns)); });
+unsigned threads_worth(const RelationSteps& in, unsigned threads) {
+    return in.count * in.width < kRealsOfTask ? 1 : threads;
 }
 
 void clear(float* table, std::size_t rows, std::size_t width, std::size_t begin, std::size_t end) {
@@ -52,7 +44,7 @@ void translate(const RelationSteps& in, const float* x, const float* vectors, fl
 }
 
 void translate_gradients(const RelationSteps& in, const float* of_result, float* of_vectors, unsigned threads) {
-    for_columns(in, in.width, threads, [&](std::size_t begin, std::size_t end) {
+    in_columns(in.width, threads_worth(in, threads), [&](std::size_t begin, std::size_t end) {
         clear(of_vectors, in.table_rows, in.width, begin, end);
         for (std::size_t b = 0; b < in.count; ++b) {
             const float* from = of_result + b * in.width;
@@ -82,7 +74,7 @@ void turn(const RelationSteps& in, const float* x, const float* real, const floa
 void turn_gradients(const RelationSteps& in, const float* of_result, const float* x, const float* real,
                     const float* imaginary, float* of_x, float* of_real, float* of_imaginary, unsigned threads) {
     const std::size_t n = in.width / 2;
-    for_columns(in, n, threads, [&](std::size_t begin, std::size_t end) {
+    in_columns(n, threads_worth(in, threads), [&](std::size_t begin, std::size_t end) {
         clear(of_real, in.table_rows, n, begin, end);
         clear(of_imaginary, in.table_rows, n, begin, end);
         for (std::size_t b = 0; b < in.count; ++b) {

@@ -20,10 +20,8 @@ constexpr std::size_t kTaskReals = std::size_t{1} << 16;
 // Runs part(begin, end) for all rows; a single task where that is all there is to do.
 template <class Part>
 void in_tasks(std::size_t rows, std::size_t width, unsigned threads, const Part& part) {
-    const std::size_t step = std::max<std::size_t>(kTaskReals / width, 1);
     if (threads == 1) return part(0, rows);
-    run_tasks((rows + step - 1) / step, threads,
-              [&](std::size_t task) { part(task * step, std::min(rows, (task + 1) * step)); });
+    in_steps(rows, std::max<std::size_t>(kTaskReals / width, 1), threads, part);
 }
 
 // Distinct rows of a table, ascending, and where the gradient of each stands: with those given, or in `sums`.

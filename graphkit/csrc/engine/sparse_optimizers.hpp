@@ -1,4 +1,5 @@
-// Steps of table rows on several threads. Rows are distinct, so that no result depends on how many.
+// Steps of table rows on several threads. A row takes one step, with the sum of its gradients, so that no result
+// depends on how many.
 #pragma once
 
 #include <cstdint>

@@ -67,6 +67,26 @@ GRAPHKIT_INLINE void store_part(float* to, Vec v, std::size_t count) {
 #endif
 }
 
+// The first `here` lanes, which may be all.
+GRAPHKIT_INLINE Vec load_here(const float* from, std::size_t here) {
+    return here == kLanes ? load(from) : load_part(from, here);
+}
+
+GRAPHKIT_INLINE void store_here(float* to, Vec v, std::size_t here) {
+    if (here == kLanes)
+        store(to, v);
+    else
+        store_part(to, v, here);
+}
+
+// Calls visit(place, lanes from there) for `count` values in steps of a vector.
+template <class Visitor>
+GRAPHKIT_INLINE void for_each_lanes(std::size_t count, Visitor&& visit) {
+    std::size_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) visit(i, kLanes);
+    if (i < count) visit(i, count - i);
+}
+
 GRAPHKIT_INLINE Vec fill(float value) { return value - Vec{}; }
 
 GRAPHKIT_INLINE Vec fma(Vec a, Vec b, Vec c) {
@@ -158,7 +178,8 @@ GRAPHKIT_INLINE std::int64_t total(Bits v) {
     return found;
 }
 
-// sum + 2 * sqrt(v), the root to some 2 units in the last place; infinity becomes NaN on some paths.
+// sum + 2 * sqrt(v), the root to some 2 units in the last place; infinity becomes NaN on some paths,
+// of which pair_scores.py says so.
 GRAPHKIT_INLINE Vec add_twice_sqrt(Vec sum, Vec v) {
 #if defined(__AVX512F__)
     // The root that the processor has would take the time of nine operations.

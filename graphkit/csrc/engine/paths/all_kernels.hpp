@@ -33,6 +33,7 @@ const Kernels* table() {
         .softmax_gradients = softmax_gradients,
         .softplus_term = softplus_term,
         .log_sum_term = log_sum_term,
+        .softplus = softplus,
         .beta_moments = beta_moments,
         .beta_gradients = beta_gradients,
         .attention_hidden = attention_hidden,

@@ -2,18 +2,6 @@
 
 namespace graphkit::GRAPHKIT_PATH {
 
-GRAPHKIT_INLINE Vec load_here(const float* from, std::size_t here) {
-    return here == kLanes ? load(from) : load_part(from, here);
-}
-
-// Calls visit(place, lanes from there) in steps of a vector.
-template <class Visitor>
-GRAPHKIT_INLINE void for_each_lanes(std::size_t width, Visitor&& visit) {
-    std::size_t i = 0;
-    for (; i + kLanes <= width; i += kLanes) visit(i, kLanes);
-    if (i < width) visit(i, width - i);
-}
-
 // A query: its branches, where the first of them stands, where the first difference from it does, and how many rows
 // further each next one is.
 struct BranchesOf {

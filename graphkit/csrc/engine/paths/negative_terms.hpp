@@ -19,21 +19,32 @@ GRAPHKIT_INLINE Vec log_of_1_plus(Vec z) {
     return 2.0f * w * series;
 }
 
+struct Softplus {
+    Vec value, slope;
+};
+
+// log(1 + e^v), and its slope, the sigmoid.
+GRAPHKIT_INLINE Softplus softplus_of(Vec v) {
+    const Vec z = exp_of_negative(-abs(v)), whole = 1.0f / (1.0f + z);
+    const Bits positive = v > 0;
+    return {keep(positive, v) + log_of_1_plus(z), positive ? whole : z * whole};
+}
+
+static void softplus(const float* from, std::size_t count, float* values, float* slopes) {
+    for_each_lanes(count, [&](std::size_t i, std::size_t here) {
+        const Softplus found = softplus_of(load_here(from + i, here));
+        store_here(values + i, found.value, here);
+        store_here(slopes + i, found.slope, here);
+    });
+}
+
 // Calls visit(place, lanes from there, values, mask) for a row in steps of a vector; values beyond the row are 0 and
 // masked out.
 template <class Visitor>
 GRAPHKIT_INLINE void for_each_negative(const float* logits, const bool* mask, std::size_t count, Visitor&& visit) {
-    for (std::size_t i = 0; i < count; i += kLanes) {
-        const std::size_t here = count - i < kLanes ? count - i : kLanes;
-        visit(i, here, here == kLanes ? load(logits + i) : load_part(logits + i, here), load_mask(mask + i, here));
-    }
-}
-
-GRAPHKIT_INLINE void store_here(float* to, Vec v, std::size_t here) {
-    if (here == kLanes)
-        store(to, v);
-    else
-        store_part(to, v, here);
+    for_each_lanes(count, [&](std::size_t i, std::size_t here) {
+        visit(i, here, load_here(logits + i, here), load_mask(mask + i, here));
+    });
 }
 
 // Fills `weights` with e^(sharpness * logit - most) of what counts, `most` being the largest; returns their sum and
@@ -65,11 +76,10 @@ static float softplus_term(const float* logits, const bool* mask, std::size_t co
     if (total == 0) return 0;
     Vec terms = {};
     for_each_negative(logits, mask, count, [&](std::size_t i, std::size_t here, Vec v, Bits counts) {
-        const Vec share = (here == kLanes ? load(slopes + i) : load_part(slopes + i, here)) / total;
-        const Vec z = exp_of_negative(-abs(v)), whole = 1.0f / (1.0f + z);
-        const Bits positive = v > 0;
-        terms += keep(counts, share * (keep(positive, v) + log_of_1_plus(z)));
-        store_here(slopes + i, keep(counts, share * (positive ? whole : z * whole)), here);
+        const Vec share = load_here(slopes + i, here) / total;
+        const Softplus found = softplus_of(v);
+        terms += keep(counts, share * found.value);
+        store_here(slopes + i, keep(counts, share * found.slope), here);
     });
     return sum(terms);
 }
@@ -79,10 +89,9 @@ static float log_sum_term(const float* logits, const bool* mask, std::size_t cou
     float most;
     const float total = masked_exponents(logits, mask, count, 1.0f, slopes, most);
     if (total == 0) return -__builtin_inff();
-    for (std::size_t i = 0; i < count; i += kLanes) {
-        const std::size_t here = count - i < kLanes ? count - i : kLanes;
-        store_here(slopes + i, (here == kLanes ? load(slopes + i) : load_part(slopes + i, here)) / total, here);
-    }
+    for_each_lanes(count, [&](std::size_t i, std::size_t here) {
+        store_here(slopes + i, load_here(slopes + i, here) / total, here);
+    });
     return most + __builtin_logf(total);
 }
 
