@@ -24,6 +24,9 @@ def spread(tensor: Tensor) -> Tensor:
     return torch.stack([tensor, tensor], dim=-1)[..., 0]
 
 
+#: Branches of a query and queries of two groups: 5 branches of 2 queries.
+GROUPS = (torch.tensor([2, 3]), torch.tensor([1, 1]))
+
 #: Arguments that each operation takes.
 ARGUMENTS: dict[str, tuple[object, ...]] = {
     "group_pairs": (ids(2), ids(2).int(), ids(4)),
@@ -73,6 +76,13 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
         *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 0.0, torch.ones(2), torch.ones(2)),
         *(torch.ones(2, 3), torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 1),
     ),
+    "attention_hidden": (*GROUPS, torch.ones(5, 4), torch.ones(4), torch.ones(3, 4), 1),
+    "attention_means": (*GROUPS, torch.ones(5, 6), torch.ones(3, 3), torch.ones(2, 6), 1),
+    "attention_gradients": (
+        *(*GROUPS, torch.ones(5, 6), torch.ones(3, 3)),
+        *(torch.ones(2, 6), torch.ones(5, 6), torch.ones(3, 3), 1),
+    ),
+    "attention_hidden_gradients": (*GROUPS, torch.ones(3, 4), torch.ones(5, 4), torch.ones(5, 4), 1),
     "translate": (torch.ones(2, 4), torch.ones(3, 4), ids(2), torch.ones(2, 4), 1),
     "translate_gradients": (torch.ones(2, 4), ids(2), torch.ones(3, 4), 1),
     "turn": (torch.ones(2, 4), torch.ones(3, 2), torch.ones(3, 2), ids(2), torch.ones(2, 4), 1),

@@ -9,7 +9,7 @@ from graphkit.engine.kernels.negative_terms import log_sum_terms, softplus_terms
 from graphkit.engine.kernels.pair_losses import log_sigmoid_losses
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
 from graphkit.engine.kernels.rank_counts import Answers, PairDistance, count_pairs, count_scores
-from graphkit.engine.kernels.relation_steps import translate, turn
+from graphkit.engine.kernels.relation_steps import require_directed, translate, turn
 from graphkit.engine.kernels.sparse_optimizers import adagrad_, adam_, row_adagrad_, sgd_
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "log_sum_terms",
     "pair_scores",
     "reduce_duplicates",
+    "require_directed",
     "row_adagrad_",
     "sgd_",
     "softplus_terms",

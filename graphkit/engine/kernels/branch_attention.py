@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
-from graphkit.engine.kernels.dispatch import is_native
+from graphkit.engine.kernels.dispatch import on_cpu
 from graphkit.errors import GraphkitError
 
 #: Branches of each query of a group, and queries of the group.
@@ -44,10 +44,12 @@ def attended_means(x: Tensor, layers: Sequence[Tensor], groups: Sequence[Group],
     """
     first, bias, second, last = layers
     _require(x, layers, groups)
-    if not is_native(x, *layers):
+    if not on_cpu(x, *layers):
         return reference(x, layers, groups, rounded=rounded)
     ways, sizes = ([group[i] for group in groups] for i in (0, 1))
-    found: tuple[Tensor, ...] = branch_attention(x.contiguous(), first, bias, second, last, ways, sizes, rounded)
+    found: tuple[Tensor, ...] = branch_attention(
+        x.contiguous(), first, bias.contiguous(), second, last, ways, sizes, rounded
+    )
     return found[0]
 
 
@@ -190,6 +192,8 @@ branch_attention.register_autograd(_backward, setup_context=_keep)
 def _require(x: Tensor, layers: Sequence[Tensor], groups: Sequence[Group]) -> None:
     """Makes sure that branches, layers and groups go together."""
     first, bias, second, last = layers
+    if bias.dim() != 1 or last.dim() != 1:
+        raise GraphkitError(f"biases have shape {tuple(bias.shape)} and {tuple(last.shape)}; give [H] and [A]")
     hidden, weights = len(bias), len(last)
     if x.dim() != 2 or first.shape != (hidden, x.shape[1]) or second.shape != (weights, hidden):
         raise GraphkitError(
@@ -200,6 +204,8 @@ def _require(x: Tensor, layers: Sequence[Tensor], groups: Sequence[Group]) -> No
         raise GraphkitError(
             f"branches have width {x.shape[1]} and {weights} weights; give weights whose number divides the width"
         )
+    if not groups:
+        raise GraphkitError("there are no groups of queries; give at least one (branches of a query, queries)")
     if any(ways < 1 or size < 0 for ways, size in groups) or sum(ways * size for ways, size in groups) != len(x):
         raise GraphkitError(
             f"there are {len(x)} branches for groups of {list(groups)} (branches of a query, queries); give a row for "

@@ -14,6 +14,11 @@ def is_native(*tensors: Tensor) -> bool:
     return all(tensor.dtype == torch.float32 and _is_served(tensor.device.type) for tensor in tensors)
 
 
+def on_cpu(*tensors: Tensor) -> bool:
+    """Tells whether float32 tensors lie on the CPU: what operations take that have no kernels for other devices."""
+    return all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
+
+
 def serve(kind: str) -> None:
     """Lets operations take tensors of a type of device from now on."""
     _served.add(kind)

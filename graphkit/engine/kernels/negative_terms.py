@@ -29,7 +29,7 @@ def softplus_terms(negative: Tensor, mask: Tensor, *, sharpness: float) -> Tenso
         float32[B]; 0 where nothing counts. The error is at most 1e-5 of the term, or 1e-37.
 
     Raises:
-        GraphkitError: the mask is no bool of the shape of the logits.
+        GraphkitError: the mask is no bool of the shape of the logits; or, in float32, a second derivative is asked for.
     """
     require_masked(tuple(negative.shape), mask)
     if not is_native(negative):
@@ -49,7 +49,7 @@ def log_sum_terms(negative: Tensor, mask: Tensor) -> Tensor:
         float32[B]; -infinity where nothing counts. The error is at most 1e-5 of the largest logit, or of 1.
 
     Raises:
-        GraphkitError: the mask is no bool of the shape of the logits.
+        GraphkitError: the mask is no bool of the shape of the logits; or, in float32, a second derivative is asked for.
     """
     require_masked(tuple(negative.shape), mask)
     if not is_native(negative):
@@ -90,11 +90,14 @@ def _(negative: Tensor, mask: Tensor, sharpness: float | None) -> tuple[Tensor, 
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(output[1])
 
 
-def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor | None, of_slopes: Tensor | None) -> tuple[Tensor | None, ...]:
+    # Slopes are part of the graph for this alone: as constants they would make second derivatives silently wrong.
+    if gradient is None or of_slopes is not None:
+        raise GraphkitError("terms of negatives have no second derivative; take their gradient once")
     (slopes,) = ctx.saved_tensors
     return gradient.unsqueeze(1) * slopes, None, None
 

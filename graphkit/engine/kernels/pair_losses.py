@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
-from graphkit.engine.kernels.dispatch import is_native
+from graphkit.engine.kernels.dispatch import on_cpu
 from graphkit.engine.kernels.negative_terms import require_masked, softplus_terms
 from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
 from graphkit.engine.kernels.rank_counts import PairDistance
@@ -35,12 +35,14 @@ def log_sigmoid_losses(
         sharpness: of the weights; see `softplus_terms`.
 
     Returns:
-        float32[B]. The error of a logit is that of `pair_scores`, and of the rest that of `softplus_terms`.
+        float32[B]. The error of a logit is that of `pair_scores`, and of the rest that of `softplus_terms`. A distance
+        that is NaN there, such as that of ``rotate`` to an infinite row, makes the loss of each query that it counts
+        for NaN.
 
     Raises:
         GraphkitError: shapes or dtypes do not go together.
     """
-    if not (is_native(queries, answers, rows) and queries.device.type == "cpu"):
+    if not on_cpu(queries, answers, rows):
         return reference(distance, queries, answers, rows, mask, sharpness=sharpness)
     require_pairs(distance.kind, queries, rows, None)
     require_masked((len(queries), len(rows)), mask)

@@ -58,7 +58,8 @@ def pair_scores(
         inside: weight of the distance within a box.
 
     Returns:
-        float32[V, K], or [V, U]. In float32 the error of a score is at most 1e-5 of the sum of its terms' sizes.
+        float32[V, K], or [V, U]. In float32 the error of a score is at most 1e-5 of the sum of its terms' sizes. A
+        modulus of ``rotate`` that is infinite, or whose square is, is NaN on processors with AVX-512.
 
     Raises:
         GraphkitError: shapes or dtypes do not go together, a place is no row, or there are 2**31 pairs or more of

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphkit import _native
 from graphkit.engine import buffers
-from graphkit.engine.kernels.dispatch import is_native
+from graphkit.engine.kernels.dispatch import on_cpu
 from graphkit.errors import GraphkitError
 
 
@@ -30,10 +30,12 @@ def translate(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
         float32[B, D].
 
     Raises:
-        GraphkitError: shapes do not go together, or a row names a vector that there is not.
+        GraphkitError: shapes do not go together, or a row names a vector that there is not. On devices the caller makes
+            sure of the latter.
     """
-    _require(x, vectors, vectors.shape[-1], directed)
-    if not (is_native(x, vectors) and x.device.type == "cpu"):
+    _require(x, vectors, vectors.shape[-1])
+    require_directed(directed, len(x), len(vectors))
+    if not on_cpu(x, vectors):
         return reference_translate(x, vectors, directed)
     moved: Tensor = translated(x.contiguous(), vectors.contiguous(), directed.contiguous())
     return moved
@@ -52,10 +54,17 @@ def turn(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor
         float32[B, D].
 
     Raises:
-        GraphkitError: shapes do not go together, or a row names one that there is not.
+        GraphkitError: shapes do not go together, or a row names one that there is not. On devices the caller makes sure
+            of the latter.
     """
-    _require(x, real, 2 * real.shape[-1], directed)
-    if not (is_native(x, real, imaginary) and x.device.type == "cpu"):
+    _require(x, real, 2 * real.shape[-1])
+    if imaginary.shape != real.shape:
+        raise GraphkitError(
+            f"relations have real parts of shape {tuple(real.shape)} and imaginary ones of {tuple(imaginary.shape)}; "
+            "give both the same shape, [R, D/2]"
+        )
+    require_directed(directed, len(x), len(real))
+    if not on_cpu(x, real, imaginary):
         return reference_turn(x, real, imaginary, directed)
     turned_: Tensor = turned(x.contiguous(), real.contiguous(), imaginary.contiguous(), directed.contiguous())
     return turned_
@@ -80,7 +89,6 @@ def _signs(directed: Tensor, x: Tensor) -> Tensor:
 @torch.library.custom_op("graphkit::translated", mutates_args=())
 def translated(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
     """See `translate`."""
-    _require_rows(directed, len(vectors))
     to = buffers.empty(*x.shape)
     _native.translate(x, vectors, directed, to, torch.get_num_threads())
     return to
@@ -107,7 +115,6 @@ def _(gradient: Tensor, directed: Tensor, rows: int) -> Tensor:
 @torch.library.custom_op("graphkit::turned", mutates_args=())
 def turned(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor:
     """See `turn`."""
-    _require_rows(directed, len(real))
     to = buffers.empty(*x.shape)
     _native.turn(x, real, imaginary, directed, to, torch.get_num_threads())
     return to
@@ -156,25 +163,34 @@ translated.register_autograd(_translated_backward, setup_context=_keep_translate
 turned.register_autograd(_turned_backward, setup_context=_keep_turned)
 
 
-def _require(x: Tensor, table: Tensor, width: int, directed: Tensor) -> None:
+def require_directed(directed: Tensor, queries: int, rows: int) -> None:
+    """Makes sure that each query follows a row of a table, where its id can be read without waiting for a device.
+
+    Args:
+        directed: int64[B]; see `translate`.
+        queries: B.
+        rows: R, of the table.
+
+    Raises:
+        GraphkitError: the shape or dtype is another, or a query follows a row that there is not.
+    """
+    if directed.shape != (queries,) or directed.dtype != torch.int64:
+        raise GraphkitError(
+            f"directed relations are {directed.dtype} of shape {tuple(directed.shape)} for {queries} queries; give "
+            f"int64 of shape ({queries},)"
+        )
+    wrong = _native.first_bad_id(directed.contiguous(), 2 * rows) if buffers.on_host(directed) else -1
+    if wrong >= 0:
+        raise GraphkitError(
+            f"query {wrong} follows directed relation {directed[wrong]}, and {rows} relations have 0 to "
+            f"{2 * rows - 1}; give one of these"
+        )
+
+
+def _require(x: Tensor, table: Tensor, width: int) -> None:
     """Makes sure that shapes go together."""
     if x.dim() != 2 or table.dim() != 2 or x.shape[1] != width:
         raise GraphkitError(
             f"queries have shape {tuple(x.shape)} and relations {tuple(table.shape)}; queries [B, D] need relations of "
             "their width, or of half of it for complex coordinates"
-        )
-    if directed.shape != x.shape[:1] or directed.dtype != torch.int64:
-        raise GraphkitError(
-            f"directed relations are {directed.dtype} of shape {tuple(directed.shape)} for {len(x)} queries; give "
-            f"int64 of shape ({len(x)},)"
-        )
-
-
-def _require_rows(directed: Tensor, rows: int) -> None:
-    """Makes sure that every query names a row of the table."""
-    wrong = _native.first_bad_id(directed, 2 * rows)
-    if wrong >= 0:
-        raise GraphkitError(
-            f"query {wrong} follows directed relation {directed[wrong]}, and {rows} relations have 0 to "
-            f"{2 * rows - 1}; give one of these"
         )

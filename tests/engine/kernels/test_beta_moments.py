@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels.beta_moments import beta_moments, gradients, moments, reference
 
-
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def parameters(rows: int, betas: int, *, least: float = 0.05, most: float = 20.0) -> Tensor:
@@ -70,13 +64,12 @@ def test_beta_1_1_is_uniform() -> None:
     torch.testing.assert_close(log_beta, torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-def test_no_bit_depends_on_threads_or_on_other_rows() -> None:
-    x, before = parameters(50, 20), torch.get_num_threads()
+def test_no_bit_depends_on_threads_or_on_other_rows(threads: Callable[[int], None]) -> None:
+    x = parameters(50, 20)
     whole = beta_moments(x)
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 4):
+        threads(count)
         assert all(torch.equal(one, other) for one, other in zip(beta_moments(x), whole, strict=True))
-    torch.set_num_threads(before)
     some = beta_moments(x[7:9])
     assert all(torch.equal(one, other[7:9]) for one, other in zip(some, whole, strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels.branch_attention import (
     attended_means,
     attention_weights,
@@ -23,12 +23,7 @@ Groups = list[tuple[int, int]]
 Layers = list[Tensor]
 
 
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def some(groups: Groups, hidden: int, weights: int, parts: int, *, scale: float = 1.0, seed: int = 0) -> list[Tensor]:
@@ -55,7 +50,7 @@ def require_close(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 @given(
-    groups=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 40)), max_size=4),
+    groups=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 40)), min_size=1, max_size=4),
     hidden=st.integers(1, 40),
     weights=st.integers(1, 40),
     parts=st.integers(1, 3),
@@ -64,7 +59,6 @@ def require_close(found: list[Tensor], expected: list[Tensor]) -> None:
 def test_means_and_gradients_equal_those_of_the_twin(
     groups: Groups, hidden: int, weights: int, parts: int, scale: float
 ) -> None:
-    groups = groups or [(2, 3)]
     x, *layers = some(groups, hidden, weights, parts, scale=scale)
     found = with_gradients(attended_means, x, layers, groups)
     wide = [layer.double() for layer in layers]
@@ -116,14 +110,13 @@ def test_rounded_products_are_near_and_their_gradients_too() -> None:
             assert (one - other).norm() < 0.03 * other.norm()
 
 
-def test_no_bit_depends_on_the_number_of_threads() -> None:
-    before, groups = torch.get_num_threads(), [(2, 90), (3, 80)]
+def test_no_bit_depends_on_the_number_of_threads(threads: Callable[[int], None]) -> None:
+    groups = [(2, 90), (3, 80)]
     x, *layers = some(groups, 400, 400, 1, scale=0.1)
     found = []
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 4):
+        threads(count)
         found.append(with_gradients(attended_means, x, layers, groups))
-    torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(one, same) for one, same in zip(found[0], other, strict=True))
 
@@ -131,6 +124,21 @@ def test_no_bit_depends_on_the_number_of_threads() -> None:
 def test_other_precisions_are_the_twin_s() -> None:
     x, *layers = (value.double() for value in some([(2, 3)], 4, 5, 1))
     assert torch.equal(attended_means(x, layers, [(2, 3)]), reference(x, layers, [(2, 3)]))
+
+
+def test_a_bias_that_is_not_contiguous_counts_as_its_copy() -> None:
+    x, first, bias, second, last = some([(2, 3)], 4, 5, 1)
+    spread = torch.stack([bias, bias], dim=-1)[:, 0]
+    assert not spread.is_contiguous()
+    found = attended_means(x, [first, spread, second, last], [(2, 3)])
+    assert torch.equal(found, attended_means(x, [first, bias, second, last], [(2, 3)]))
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x, *layers = (value.requires_grad_() for value in some([(2, 3)], 4, 5, 1))
+    [gradient] = torch.autograd.grad(attended_means(x, layers, [(2, 3)]).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula was registered"):
+        gradient.sum().backward()
 
 
 @pytest.mark.parametrize("rounded", [False, True])
@@ -159,6 +167,16 @@ def test_the_custom_operation_passes_torch_s_own_checks(rounded: bool) -> None:
             [(2, 2)],
             "there are 6 branches for groups of [(2, 2)] (branches of a query, queries); give a row for each branch of "
             "each query, of which each has at least one",
+        ),
+        (
+            ((6, 4), (3, 4), (3, 1), (4, 3), (4,)),
+            [(2, 3)],
+            "biases have shape (3, 1) and (4,); give [H] and [A]",
+        ),
+        (
+            ((0, 4), (3, 4), (3,), (4, 3), (4,)),
+            [],
+            "there are no groups of queries; give at least one (branches of a query, queries)",
         ),
         (
             ((0, 4), (3, 4), (3,), (4, 3), (4,)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels import duplicate_ids, reduce_duplicates
-
-
-@pytest.fixture(params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Forces an instruction set."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    assert _native.choose_kernels(_native.kernel_paths()[-1])
 
 
 def draw(places: int, entities: int, width: int) -> tuple[Tensor, Tensor]:
@@ -48,13 +40,12 @@ def test_sums_are_taken_in_the_order_of_occurrence(path: str, width: int) -> Non
 
 
 @pytest.mark.parametrize("entities", [1, 40, 100_000])
-def test_threads_do_not_change_a_bit(entities: int) -> None:
+def test_threads_do_not_change_a_bit(entities: int, threads: Callable[[int], None]) -> None:
     ids, gradients = draw(20_000, entities, 33)
-    before, found = torch.get_num_threads(), []
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+    found = []
+    for count in (1, 2, 4):
+        threads(count)
         found.append(reduce_duplicates(ids, gradients))
-    torch.set_num_threads(before)
     for (ids_1, sums_1), (ids_n, sums_n) in ((found[0], found[1]), (found[0], found[2])):
         assert torch.equal(ids_1, ids_n)
         assert torch.equal(sums_1, sums_n)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given
@@ -14,13 +12,7 @@ from graphkit import GraphkitError, _native
 from graphkit.engine.kernels import cross_entropy, log_softmax
 from graphkit.engine.kernels.log_softmax import cross_entropies, cross_entropy_gradients, reference
 
-
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def inputs(queries: int, rows: int, dim: int, *, scale: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels.negative_terms import (
     log_sum_terms,
     negative_terms,
@@ -30,12 +30,7 @@ PAIRS: dict[str, tuple[Term, Term]] = {
 each = pytest.mark.parametrize("name", PAIRS)
 
 
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def with_gradient(term: Term, negative: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,14 +104,12 @@ def test_logits_far_from_zero_keep_their_digits() -> None:
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
 
 
-def test_no_bit_depends_on_the_number_of_threads() -> None:
-    before = torch.get_num_threads()
+def test_no_bit_depends_on_the_number_of_threads(threads: Callable[[int], None]) -> None:
     negative, mask = torch.randn(900, 300), torch.rand(900, 300) < 0.9
     found = []
-    for threads in (1, 2, 4):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 4):
+        threads(count)
         found.append([with_gradient(native, negative, mask) for native, _ in PAIRS.values()])
-    torch.set_num_threads(before)
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):
             assert torch.equal(one[0], same[0])
@@ -145,3 +138,14 @@ def test_a_mask_of_another_shape_is_refused(name: str, logits: tuple[int, ...], 
     assert str(error.value) == (
         f"logits of negatives have shape {said}; give both two dimensions, [B, K], and a mask of torch.bool"
     )
+
+
+@each
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_a_second_derivative_is_refused(name: str, weight: float) -> None:
+    leaf, mask = torch.randn(4, 5).requires_grad_(), torch.ones(4, 5, dtype=torch.bool)
+    terms = PAIRS[name][0](leaf, mask)
+    [gradient] = torch.autograd.grad((terms**weight).sum(), leaf, create_graph=True)
+    with pytest.raises(GraphkitError) as error:
+        (gradient.sum() + leaf.sum()).backward()
+    assert str(error.value) == "terms of negatives have no second derivative; take their gradient once"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels import Kind, PairDistance, log_sigmoid_losses
 from graphkit.engine.kernels.pair_losses import reference, shared_loss_gradients, shared_losses
 
@@ -25,12 +25,7 @@ each = pytest.mark.parametrize("distance", DISTANCES, ids=lambda distance: dista
 each_sharpness = pytest.mark.parametrize("sharpness", [0.0, 1.0])
 
 
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def batch(kind: Kind, queries: int, negatives: int, dim: int, *, seed: int = 0) -> list[Tensor]:
@@ -77,14 +72,12 @@ def test_long_rows_and_many_negatives_equal_the_twin(distance: PairDistance, sha
 
 
 @each
-def test_no_bit_depends_on_the_number_of_threads(distance: PairDistance) -> None:
-    before = torch.get_num_threads()
+def test_no_bit_depends_on_the_number_of_threads(distance: PairDistance, threads: Callable[[int], None]) -> None:
     given = batch(distance.kind, 200, 150, 90)
     found = []
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
+    for count in (1, 2, 5):
+        threads(count)
         found.append(with_gradients(log_sigmoid_losses, distance, given, 1.0))
-    torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(one, same) for one, same in zip(found[0], other, strict=True))
 
@@ -107,6 +100,35 @@ def test_where_a_query_is_its_answer_and_its_negatives_it_has_no_gradient(distan
     query = torch.cat([row, torch.ones(1, 8)], dim=1) if width == 16 else row
     found = with_gradients(log_sigmoid_losses, distance, [query, row, row, torch.ones(1, 1).bool()], 1.0)
     assert not any(part.any() for part in (found[1][:, :8], *found[2:]))
+
+
+@each
+def test_other_precisions_are_the_twin_s(distance: PairDistance) -> None:
+    given = batch(distance.kind, 5, 4, 6)
+    given = [*(x.double() for x in given[:3]), given[3]]
+    found = log_sigmoid_losses(distance, *given, sharpness=1.0)
+    assert torch.equal(found, reference(distance, *given, sharpness=1.0))
+
+
+def test_an_answer_that_is_infinitely_far_has_an_infinite_loss_and_a_gradient_of_its_own() -> None:
+    distance, given = DISTANCES[0], batch("l1", 5, 4, 6)
+    given[1][2, 3] = torch.inf
+    found = with_gradients(log_sigmoid_losses, distance, given, 1.0)
+    expected = with_gradients(reference, distance, [*(x.double() for x in given[:3]), given[3]], 1.0)
+    assert found[0].isinf().tolist() == [False, False, True, False, False]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
+
+
+@each
+def test_a_second_derivative_is_refused(distance: PairDistance) -> None:
+    *given, mask = batch(distance.kind, 5, 4, 6)
+    leaves = [x.requires_grad_() for x in given]
+    losses = log_sigmoid_losses(distance, *leaves, mask, sharpness=1.0)
+    gradients = torch.autograd.grad(losses.sum(), leaves, create_graph=True)
+    for gradient in gradients:
+        with pytest.raises(RuntimeError, match="no autograd formula was registered"):
+            gradient.sum().backward(retain_graph=True)
 
 
 @each

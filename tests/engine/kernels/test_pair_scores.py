@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import get_args
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels import pair_scores
 from graphkit.engine.kernels.pair_scores import (
     Kind,
@@ -30,20 +29,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 each_side = pytest.mark.parametrize("own", [True, False], ids=["own", "shared"])
 
 
-@pytest.fixture(autouse=True, params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each instruction set in turn."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(_native.kernel_paths()[-1])
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Restores the number of threads."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("path")  # each instruction set
 
 
 def pairs(kind: Kind, queries: int, rows: int, dim: int, own: int | None, *, seed: int = 0) -> list[Tensor | None]:

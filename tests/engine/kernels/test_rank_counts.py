@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,19 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels import Answers, Kind, PairDistance, count_pairs, count_scores
 from graphkit.engine.kernels.rank_counts import pair_counts, reference_counts, score_counts
 
-PATHS = _native.kernel_paths()
 DISTANCES: tuple[Kind, ...] = ("l1", "l2", "rotate", "box")
-
-
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    _native.choose_kernels(PATHS[-1])
 
 
 def answers_to(scores: Tensor, most: int, *, first: int, seed: int) -> Answers:

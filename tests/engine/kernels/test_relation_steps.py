@@ -58,12 +58,11 @@ def test_a_step_and_its_gradients_equal_those_of_the_twin(
 
 
 @each
-def test_no_bit_depends_on_the_number_of_threads(name: str) -> None:
-    before, given, found = torch.get_num_threads(), inputs(name, 700, 20, 75), []
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
+def test_no_bit_depends_on_the_number_of_threads(name: str, threads: Callable[[int], None]) -> None:
+    given, found = inputs(name, 700, 20, 75), []
+    for count in (1, 2, 5):
+        threads(count)
         found.append(with_gradients(STEPS[name][0], given))
-    torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(one, same) for one, same in zip(found[0], other, strict=True))
 
@@ -97,9 +96,28 @@ def test_the_custom_operations_pass_torch_s_own_checks() -> None:
 
 
 @each
-@pytest.mark.parametrize("wrong", [-1, 6])
-def test_a_relation_that_there_is_not_is_refused(name: str, wrong: int) -> None:
+def test_other_precisions_are_the_twin_s(name: str) -> None:
     *given, directed = inputs(name, 4, 3, 2)
+    given, (step, twin, _) = [x.double() for x in given], STEPS[name]
+    assert torch.equal(step(*given, directed), twin(*given, directed))
+
+
+@each
+def test_a_second_derivative_is_refused(name: str) -> None:
+    *given, directed = inputs(name, 4, 3, 2)
+    leaves = [x.requires_grad_() for x in given]
+    found = STEPS[name][0](*leaves, directed).square().sum()
+    gradients = torch.autograd.grad(found, leaves, create_graph=True)
+    with pytest.raises(RuntimeError, match="no autograd formula was registered"):
+        gradients[1].sum().backward()
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_a_relation_that_there_is_not_is_refused(name: str, wrong: int, dtype: torch.dtype) -> None:
+    *given, directed = inputs(name, 4, 3, 2)
+    given = [x.to(dtype) for x in given]
     directed[2] = wrong
     with pytest.raises(GraphkitError) as error:
         STEPS[name][0](*given, directed)
@@ -120,4 +138,13 @@ def test_what_does_not_go_together_is_refused() -> None:
         translate(x, vectors, directed[:3])
     assert str(error.value) == (
         "directed relations are torch.int64 of shape (3,) for 4 queries; give int64 of shape (4,)"
+    )
+
+
+def test_parts_of_other_shapes_are_refused() -> None:
+    x, real, imaginary, directed = inputs("turn", 4, 3, 2)
+    with pytest.raises(GraphkitError) as error:
+        turn(x, real, imaginary[:2], directed)
+    assert str(error.value) == (
+        "relations have real parts of shape (3, 2) and imaginary ones of (2, 2); give both the same shape, [R, D/2]"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stepped_tables import RULES, Rule, Table, assert_close, draw
 from torch import Tensor
 
-from graphkit import GraphkitError, _native
+from graphkit import GraphkitError
 from graphkit.engine.kernels import reference_steps as reference
 from graphkit.engine.kernels import sgd_
 from graphkit.engine.kernels.reference_steps import rounding_bits
@@ -22,21 +22,6 @@ WIDTHS = (1, 3, 16, 17, 400)
 
 each = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 widths = pytest.mark.parametrize("width", WIDTHS)
-
-
-@pytest.fixture(params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Forces an instruction set."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    assert _native.choose_kernels(_native.kernel_paths()[-1])
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 @each

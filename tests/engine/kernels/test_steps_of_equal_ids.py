@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from stepped_tables import RULES, Rule, assert_close
 from torch import Tensor
 
-from graphkit import _native
 from graphkit.engine.kernels import duplicate_ids, reduce_duplicates
 
 each = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-
-
-@pytest.fixture(params=_native.kernel_paths())
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Forces an instruction set."""
-    assert _native.choose_kernels(request.param)
-    yield request.param
-    assert _native.choose_kernels(_native.kernel_paths()[-1])
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[int], None]]:
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def draw_repeated(rows: int, places: int, width: int) -> tuple[Tensor, Tensor]:
