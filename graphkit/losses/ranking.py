@@ -46,7 +46,7 @@ class Loss(ABC):
         mask: Tensor,
         population: Tensor,
     ) -> Tensor:
-        """The loss against negatives that all queries share, where logits are distances from a constant.
+        """The loss against negatives that all queries share, where logits are a constant minus a distance.
 
         Args:
             distance: what logits are.
@@ -149,6 +149,8 @@ class LogSigmoid(Loss):
         mask: Tensor,
         population: Tensor,
     ) -> Tensor:
-        """The loss against shared negatives, one operation; see `Loss.shared_distances`."""
+        """The loss against shared negatives, one operation, unless `sampled` is a subclass's; see the base class."""
+        if type(self).sampled is not LogSigmoid.sampled:
+            return super().shared_distances(distance, queries, answers, negatives, mask, population)
         sharpness = self.adversarial_temperature
         return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +69,23 @@ class Model(nn.Module, ABC):
         self.reciprocal = reciprocal
         self.relation_rows = (2 if reciprocal else 1) * num_relations
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Keeps a subclass from changing `score` or `intersect` while what is computed in their place stays.
+
+        Raises:
+            GraphkitError: `intersect` is overridden below an `intersect_groups` of a model.
+        """
+        super().__init_subclass__(**settings)
+        if "pair_distance" not in vars(_nearest(cls, "score", "pair_distance")):
+            setattr(cls, "pair_distance", Model.pair_distance)  # noqa: B010  # a type checker sees no assignment
+        if "intersect_groups" not in vars(_nearest(cls, "intersect", "intersect_groups")):
+            owner = _nearest(cls, "intersect_groups")
+            if owner is not Model:
+                raise GraphkitError(
+                    f"{cls.__name__} overrides intersect, but queries are embedded by intersect_groups, which "
+                    f"{owner.__name__} has; override intersect_groups, of which intersect is one group"
+                )
+
     @property
     def embedding_flop(self) -> float:
         """Floating-point operations that embedding a query takes, roughly; those of a vector or two are none."""
@@ -111,7 +128,8 @@ class Model(nn.Module, ABC):
         """Returns what `score` is, where that is a constant minus the distance of each pair; None for other scores.
 
         Evaluation then counts scores as they arise, without a matrix [V, N]. ``pair_distance().scores(...)`` and
-        ``score(...)`` are equal bit for bit. A subclass with another `score` says here what it is.
+        ``score(...)`` are equal bit for bit. A subclass that overrides `score` alone has None; it says here what its
+        score is. Another score that a method called by `score` makes is not seen.
         """
         return None
 
@@ -129,12 +147,15 @@ class Model(nn.Module, ABC):
 
     def intersect(self, branches: Sequence[Tensor]) -> Tensor:
         """Returns float32[B, W]: the intersection of two or more queries [B, W]; see `intersects`."""
-        raise NotImplementedError(f"{type(self).__name__} has no intersection")
+        if _nearest(type(self), "intersect_groups") is Model:
+            raise NotImplementedError(f"{type(self).__name__} has no intersection")
+        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
 
     def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """Returns what `intersect` does for groups of queries with equally many branches.
 
-        A model overrides it to take all groups at once; then `intersect` is one group of it.
+        A model overrides either of the two: this one, to take all groups at once, so that `intersect` is one group of
+        it. Subclasses of the model then override this one, too.
 
         Args:
             x: float32[M, W], the branches: group after group, within it branch after branch, each of all its queries.
@@ -239,6 +260,11 @@ class Model(nn.Module, ABC):
     def turn_inverses(self, x: Tensor, relations: Tensor) -> Tensor:
         """Returns [B, D]: x, negated for each inverse that shares the parameters of its relation."""
         return x if self.reciprocal else x * (1 - 2 * (relations % 2)).unsqueeze(1)
+
+
+def _nearest(model: type, *names: str) -> type:
+    """Returns the class that a model has the first of some methods from."""
+    return next(base for base in model.__mro__ if any(name in vars(base) for name in names))
 
 
 def require_even(dim: int, row: str) -> None:

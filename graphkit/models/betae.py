@@ -85,9 +85,6 @@ class BetaE(Model):
             x = layer(x).relu()
         return self.encode(last(x))
 
-    def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
-
     def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
         return self.attention.means(x, groups)
 

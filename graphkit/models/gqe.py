@@ -46,9 +46,6 @@ class GQE(TransE):
         super().initialize(generator)
         initialize_layers(self, generator)
 
-    def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
-
     def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
         return self.attention.means(x, groups)
 

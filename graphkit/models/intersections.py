@@ -43,8 +43,9 @@ class BranchAttention(nn.Module):
 
 
 def _rounded(x: Tensor) -> bool:
-    """Returns whether autocast would round the products of linear layers."""
-    return torch.is_autocast_enabled(x.device.type)
+    """Returns whether autocast would round the products of linear layers to bfloat16, the only type that is served."""
+    kind = x.device.type
+    return torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16
 
 
 class DeepSets(nn.Module):

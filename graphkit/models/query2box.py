@@ -90,9 +90,6 @@ class Query2box(Model):
         growths = _ACTIVATIONS[self.activation](growths)
         return x + torch.cat([self.turn_inverses(moves, relations), growths], dim=1)
 
-    def intersect(self, branches: Sequence[Tensor]) -> Tensor:  # noqa: D102
-        return self.intersect_groups(torch.cat(list(branches)), [(len(branches), len(branches[0]))])
-
     def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:  # noqa: D102
         centres, widths = x.chunk(2, dim=1)
         first, second = self.gate

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance, turn
+from graphkit.engine.kernels import PairDistance, require_directed, turn
 from graphkit.models.base import require_even, scale_of_margin
 from graphkit.models.intersections import PathModel, initialize_layers
 
@@ -60,6 +60,7 @@ class RotatE(PathModel):
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
         table: Tensor = self.relations
         directed = self.directed_rows(relations)
+        require_directed(directed, len(x), len(table))
         if len(table) > len(x):  # sines of those that the queries name are fewer
             table = F.embedding(directed // 2, table)
             directed = 2 * torch.arange(len(x), device=x.device) + directed % 2

@@ -279,9 +279,9 @@ class EmbeddingTask(ABC):
             positive, negative = own[:, 0], own[:, 1:]
         elif queries.owners is None and (distance := self._placed.pair_distance()) is not None:
             assert batch.mask is not None  # it comes with the negatives
-            answers, negatives = candidates
+            answers = Embedded(candidates[0], None, batch.size).select(lanes.start, lanes.stop).vectors
             return self.loss.shared_distances(
-                distance, queries.vectors, answers, negatives, batch.mask[lanes], self._population(batch, lanes)
+                distance, queries.vectors, answers, candidates[1], batch.mask[lanes], self._population(batch, lanes)
             )
         else:
             # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
+from graphkit.engine.kernels import PairDistance
 from graphkit.losses import LogSigmoid, Loss, Softmax
 
 LOSSES: dict[str, Loss] = {
@@ -202,6 +203,28 @@ def test_a_better_answer_and_worse_negatives_lower_the_loss(loss: Loss) -> None:
     before = loss.sampled(positive, negative, mask, POPULATION)
     assert (loss.sampled(positive + 1, negative, mask, POPULATION) < before).all()
     assert (loss.sampled(positive, negative - 1, mask, POPULATION) < before).all()
+
+
+# -------------------------------------------------------------------------------------------------- shared negatives
+
+
+class OfSizes(LogSigmoid):
+    """A loss of its own: the sum of all logits."""
+
+    def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
+        return positive + (negative * mask).sum(dim=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("loss", [*LOSSES.values(), OfSizes()], ids=[*LOSSES, "a subclass"])
+def test_the_loss_of_shared_distances_is_that_of_their_logits(loss: Loss, dtype: torch.dtype) -> None:
+    queries, answers, negatives = (logits(n, 5, seed=n).to(dtype) for n in (6, 6, 4))
+    distance, mask = PairDistance("l1", 9.0), masks(6, 4)
+    found = loss.shared_distances(distance, queries, answers, negatives, mask, POPULATION)
+    positive = 9 - (queries - answers).abs().sum(dim=1)
+    negative = 9 - (queries.unsqueeze(1) - negatives).abs().sum(dim=2)
+    expected = loss.sampled(positive, negative, mask, POPULATION)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, check_dtype=False)
 
 
 # ------------------------------------------------------------------------------------------------------------- errors

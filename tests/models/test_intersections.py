@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphkit.models import ComplEx, DistMult, RotatE
-from graphkit.models.intersections import DeepSets, PathModel, initialize_layers
+from graphkit.models.intersections import BranchAttention, DeepSets, PathModel, initialize_layers
 
 WIDTH = 6
 
@@ -55,3 +55,13 @@ def test_models_of_paths_intersect_by_deep_sets_over_their_whole_width(kind: typ
     assert (model.dense_lr_share, model.default_n3) == (0.1, 0.0)
     assert not kind(2, dim=WIDTH).intersects
     assert torch.equal(model.intersect(list(some)), model.intersection(some))
+
+
+@pytest.mark.parametrize(("dtype", "rounds"), [(torch.bfloat16, True), (torch.float16, False)])
+def test_attention_rounds_where_autocast_rounds_to_bfloat16(dtype: torch.dtype, rounds: bool) -> None:
+    attention = BranchAttention(WIDTH, WIDTH)
+    initialize_layers(attention, torch.Generator().manual_seed(0))
+    x = branches(3).float().flatten(0, 1)
+    exact = attention.means(x, [(3, 4)])
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(attention.means(x, [(3, 4)]), exact) != rounds

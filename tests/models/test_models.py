@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +26,8 @@ from every_model import (
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.models import Asked, Embedded, Encoder, Model
+from graphkit.engine.kernels import PairDistance
+from graphkit.models import GQE, Asked, BetaE, Embedded, Encoder, Model, Query2box, RotatE, TransE
 from graphkit.queries import ONE_HOP
 
 
@@ -116,6 +118,45 @@ def test_scores_that_are_distances_of_pairs_are_those_that_the_model_says(name: 
         encoded = model.encode(rows(ENTITIES).float())
         queries, table = model.project(model.start(encoded[:6]), directed_relations(6)), model.candidates(encoded)
         assert torch.equal(model.score(queries, table), distance.scores(queries, table))
+
+
+@pytest.mark.parametrize("kind", [TransE, RotatE, Query2box])
+def test_a_subclass_with_a_score_of_its_own_has_no_distance_unless_it_says_so(kind: type[Model]) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
+        def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:
+            return 2 * super().score(queries, candidates, places)
+
+    class Said(Own):
+        def pair_distance(self) -> PairDistance:
+            return PairDistance("l1", 3.0)
+
+    class Same(kind):  # type: ignore[misc, valid-type]
+        pass
+
+    assert Own(2, dim=DIM).pair_distance() is None
+    assert Said(2, dim=DIM).pair_distance() == PairDistance("l1", 3.0)
+    assert Same(2, dim=DIM).pair_distance() == kind(2, dim=DIM).pair_distance() is not None
+
+
+@pytest.mark.parametrize("kind", [GQE, Query2box, BetaE])
+def test_a_subclass_intersects_by_groups_where_its_model_does(kind: type[Model]) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
+        def intersect_groups(self, x: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+            return 2 * super().intersect_groups(x, groups)
+
+    model, branches = Own(2, dim=DIM), list(torch.rand(3, 4, 2 * DIM if kind is Query2box else DIM))
+    model.initialize(torch.Generator().manual_seed(0))
+    assert torch.equal(model.intersect(branches), 2 * kind.intersect_groups(model, torch.cat(branches), [(3, 4)]))
+    with pytest.raises(GraphkitError) as error:
+
+        class Ignored(kind):  # type: ignore[misc, valid-type]
+            def intersect(self, branches: Sequence[Tensor]) -> Tensor:
+                return branches[0]
+
+    assert str(error.value) == (
+        f"Ignored overrides intersect, but queries are embedded by intersect_groups, which {kind.__name__} has; "
+        "override intersect_groups, of which intersect is one group"
+    )
 
 
 @each

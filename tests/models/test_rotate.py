@@ -110,3 +110,15 @@ def test_an_odd_dim_is_refused(dim: int, even: int) -> None:
     with pytest.raises(GraphkitError) as error:
         RotatE(RELATIONS, dim=dim)
     assert str(error.value) == f"model.dim is {dim}, and a complex row needs an even number of reals; give {even}"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("queries", [1, 8])
+@pytest.mark.parametrize("relation", [-1, 2 * RELATIONS])
+def test_a_relation_that_there_is_not_is_refused(relation: int, queries: int, dtype: torch.dtype) -> None:
+    model = make().to(dtype)
+    with pytest.raises(GraphkitError) as error:
+        model.project(rows(queries, 1).to(dtype), torch.full((queries,), relation))
+    assert str(error.value) == (
+        f"query 0 follows directed relation {relation}, and 2 relations have 0 to 3; give one of these"
+    )
