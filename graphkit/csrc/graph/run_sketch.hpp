@@ -1,8 +1,8 @@
 // A sketch of a long run: what says of most entities that they are not in it, from one cache line.
 //
-// Looking for an entity in a run of a million reads several lines, one after the other. A sketch is a Bloom filter whose
-// bits for an entity lie in one word (Putze, Sanders and Singler, JEA 2009), 16 bits for a member: of the entities that
-// are none, one in some 200 passes.
+// Looking for an entity in a run of a million reads several lines, one after the other. A sketch is a Bloom filter
+// whose bits for an entity lie in one word (Putze, Sanders and Singler, JEA 2009), 16 bits for a member: of the
+// entities that are none, one in some 200 passes.
 #pragma once
 
 #include <cstdint>

@@ -109,7 +109,8 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
             row[1] = static_cast<std::int64_t>(graph.run_relations[run[i]]);
             out.log_probs[lane] = log_prob;
             LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
-            verifier.accept(set_of(graph, graph.run(run[i])), space.answers.sets, graph.targets[edge[i]], false, lane, random);
+            verifier.accept(set_of(graph, graph.run(run[i])), space.answers.sets, graph.targets[edge[i]], false, lane,
+                            random);
         }
     }
     out.outcomes[segment.index * kOutcomes] = static_cast<std::int64_t>(segment.size);
