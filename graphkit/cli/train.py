@@ -13,6 +13,7 @@ from graphkit.cli.tables import print_metrics
 from graphkit.errors import GraphkitError
 from graphkit.training import Interrupted, Run, Trainer, load_graph, resume, run_config, start
 from graphkit.training.randomness import seed_everything
+from graphkit.training.run import resume_word
 from graphkit.training.task import WritesResults
 
 
@@ -67,9 +68,7 @@ def _fit(trainer: Trainer) -> int:
     try:
         trainer.fit()
     except Interrupted as stopped:
-        print(
-            f"graphkit: {stopped}; continue with graphkit train resume={shlex.quote(str(run.folder))}", file=sys.stderr
-        )
+        print(f"graphkit: {stopped}; continue with graphkit train {resume_word(run.folder)}", file=sys.stderr)
         return 128 + stopped.signal
     print_metrics(trainer.finish())
     print(f"next: {_next(trainer)}", file=sys.stderr)

@@ -68,6 +68,7 @@ class Index {
 
     // Before any other thread looks something up.
     void add_shortcuts() {
+        if (shortcuts_) return;
         std::visit(
             [&](auto& g) {
                 shortcuts_ = std::make_unique<Shortcuts>(g);
@@ -75,6 +76,7 @@ class Index {
             },
             views_);
     }
+    bool has_shortcuts() const { return shortcuts_ != nullptr; }
 
   private:
     Views make_views() const {
@@ -373,6 +375,7 @@ NB_MODULE(_native, m) {
         .def("has_edge", &has_edge, nb::arg("heads"), nb::arg("relations"), nb::arg("tails"))
         .def("degree", &degree, nb::arg("entities"))
         .def("check", &check, nb::arg("num_directed_relations"))
+        .def_prop_ro("has_shortcuts", &Index::has_shortcuts)
         .def("add_shortcuts", &Index::add_shortcuts, nb::call_guard<nb::gil_scoped_release>());
 
     m.def("random_lines", &random_lines, nb::arg("size"), nb::arg("threads"), nb::arg("loads"), nb::arg("ahead"));

@@ -100,7 +100,8 @@ class KnowledgeGraph:
         Args:
             path: the folder that `save` made.
             resident: copy the index into anonymous huge pages, for speed at the price of memory; with more than
-                `SHORTCUTS_FROM` entities, shortcuts of look-ups are made beside it (8 bytes an entity, 4 a triple).
+                `SHORTCUTS_FROM` entities, the index is walked once to check it, and shortcuts of look-ups are made beside
+                it (8 bytes an entity, or 16 where offsets have 64 bits, and 4 a triple).
             verify: compare all checksums and walk the index once; by default for stores up to 256 MiB.
 
         Raises:
@@ -111,9 +112,10 @@ class KnowledgeGraph:
         if resident:
             arrays = {name: _resident(array) for name, array in arrays.items()}
         index = EdgeIndex(EdgeArrays(**arrays), contents.counts["num_relations"])
-        if contents.verified:
+        shortcuts = resident and index.num_entities > SHORTCUTS_FROM
+        if contents.verified or shortcuts:  # shortcuts are made by a walk of the index
             index.check()
-        if resident and index.num_entities > SHORTCUTS_FROM:
+        if shortcuts:
             index.native.add_shortcuts()
         return cls(
             index,

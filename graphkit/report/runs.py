@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from graphkit.errors import GraphkitError
 from graphkit.training import Run
+from graphkit.training.run import resume_word
 
 #: How the features that the probe is fitted to without any training are written.
 UNTRAINED = {"X": "X", "AX": "ÂX", "A2X": "Â²X", "A3X": "Â³X"}
@@ -149,7 +150,7 @@ def read_run(folder: str | Path) -> NodeRun:
     if not path.is_file():
         raise GraphkitError(
             f"the run {folder} has not finished: it has no metrics.json; finish it with graphkit train "
-            f"resume={shlex.quote(str(folder))}"
+            f"{resume_word(folder)}"
         )
     metrics, config = _metrics(path), run.config
     if "partition" not in metrics:

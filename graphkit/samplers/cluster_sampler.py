@@ -107,7 +107,11 @@ class ClusterSampler(NativeSampler[ClusterBatch]):
         self.partition = partition
         self.options = options or ClusterOptions()
         clusters, size = partition.num_clusters, self.options.batch_size
-        require_negatives(clusters if size is None else min(size, clusters), self.options.negatives, "clusters")
+        if size is None or size >= clusters:
+            largest = clusters
+        else:
+            largest = size + (clusters % size == 1)  # one that is left over joins the batch before it
+        require_negatives(largest, self.options.negatives, "clusters")
 
     @property
     def batches_per_epoch(self) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphkit.errors import GraphkitError
 
 Batch = TypeVar("Batch")
-#: Negatives that a batch may have, all together; they take 8 bytes each.
+#: Negatives that a batch may have, all together, or flags of shared ones; they take 8 bytes each, or 1.
 MOST_NEGATIVES = 2**31
 
 
@@ -65,9 +65,9 @@ class NativeSampler(ABC, Generic[Batch]):
             GraphkitError: it is no number of a batch.
         """
         position = state["position"]
-        if type(position) is not int or not 0 <= position < 2**63:
+        if type(position) is not int or not 0 <= position < 2**63 - 1:
             raise GraphkitError(
-                f"the position of the sampler is {position!r}, and the number of a batch, from 0 to 2**63 - 1, is "
+                f"the position of the sampler is {position!r}, and the number of a batch, from 0 to 2**63 - 2, is "
                 "needed; give what state_dict returned"
             )
         self.position = position
@@ -80,21 +80,25 @@ class NativeSampler(ABC, Generic[Batch]):
 
 def require_threads(threads: int, ahead: int) -> None:
     """Raises GraphkitError where a sampler has no threads, or room for no batch."""
+    if type(threads) is not int or type(ahead) is not int:
+        raise GraphkitError(f"the sampler has threads={threads!r} and ahead={ahead!r}, and whole numbers are needed")
     if threads < 1 or ahead < 1:
         raise GraphkitError(f"the sampler has threads={threads} and ahead={ahead}, and at least 1 of each is needed")
 
 
-def require_negatives(batch_size: int, negatives: int, of: str) -> None:
+def require_negatives(batch_size: int, negatives: int, of: str, *, shared: bool = False) -> None:
     """Raises GraphkitError where a batch of so many clusters or queries would have too many negatives.
 
     Args:
         batch_size: B.
         negatives: K.
         of: what the B are.
+        shared: whether all of the batch have the same K, and a flag [B, K] each.
     """
     if batch_size * negatives > MOST_NEGATIVES:
+        had = f"flags of {negatives} shared negatives" if shared else f"{negatives} negatives"
         raise GraphkitError(
-            f"{negatives} negatives for each of {batch_size} {of} are {batch_size * negatives}, and a batch has at "
+            f"{had} for each of {batch_size} {of} are {batch_size * negatives}, and a batch has at "
             f"most {MOST_NEGATIVES}; give fewer negatives or a smaller batch_size"
         )
 

@@ -72,11 +72,14 @@ class SamplerOptions:
             raise GraphkitError(f"mode is {self.mode!r}, and one of {', '.join(NEGATIVE_MODES)} is needed")
         if self.answers not in ANSWER_DRAWS:
             raise GraphkitError(f"answers is {self.answers!r}, and one of {', '.join(ANSWER_DRAWS)} is needed")
+        for name in ("batch_size", "negatives"):
+            if type(getattr(self, name)) is not int:
+                raise GraphkitError(f"{name} is {getattr(self, name)!r}, and a whole number is needed")
         if self.batch_size < 1:
             raise GraphkitError(f"batch_size is {self.batch_size}, and at least 1 is needed")
         if self.batch_size >= 2**31:
             raise GraphkitError(f"batch_size is {self.batch_size}, and at most 2**31 - 1 is allowed; give fewer")
-        require_negatives(self.batch_size, self.negatives, "queries")
+        require_negatives(self.batch_size, self.negatives, "queries", shared=self.mode == "shared")
         if self.mode == "none" and self.negatives != 0:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit.errors import GraphkitError
 from graphkit.losses import ContrastiveLoss
 from graphkit.models import Encoder, SGCEncoder
 from graphkit.nodes.augmentation import EdgeDropper, mask_features
@@ -61,6 +62,9 @@ class CompressedForm(Form):
         inner_edges: let edges inside of a cluster count as one from it to itself, as in the paper. Such an edge asks
             for long rows, not for rows that agree, and the full graph has none.
         structure: the graph's `adjacency`, if it is at hand.
+
+    Raises:
+        GraphkitError: the loss needs edges, and none are left.
     """
 
     def __init__(
@@ -89,6 +93,12 @@ class CompressedForm(Form):
             self._members_of = x
         if loss.needs_edges:
             self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges, inner=inner_edges)
+            if self._compressed.nnz == 0:
+                raise GraphkitError(
+                    f"the loss needs edges, and there are none between the {partition.num_clusters} clusters"
+                    + ("; " if inner_edges else ", and those inside are left out; set task.inner_edges=true, or ")
+                    + "give other clusters, or a graph with edges"
+                )
 
     def views(self, encoder: Encoder, batch: ClusterBatch, seed: int) -> list[Tensor]:  # noqa: D102  # as in the base
         whole = self._is_whole(batch)

@@ -46,6 +46,11 @@ _PACKAGES = (
 )
 
 
+def resume_word(folder: str | Path) -> str:
+    """Returns what graphkit train takes to resume a run, as a shell reads it: resume=FOLDER."""
+    return f"resume={shlex.quote(str(folder))}"
+
+
 class Run:
     """The folder of one run; make it with `create`, find it again with `open`."""
 
@@ -94,7 +99,7 @@ class Run:
         """
         if goal.exists() and not overwrite:
             raise GraphkitError(
-                f"the run folder {goal} exists already; resume it with graphkit train resume={shlex.quote(str(goal))}, "
+                f"the run folder {goal} exists already; resume it with graphkit train {resume_word(goal)}, "
                 "choose another run_dir, or replace it with overwrite=true"
             )
         if goal.exists() and not (goal / CONFIG).is_file():
@@ -155,7 +160,7 @@ class Run:
         except OSError as error:
             raise GraphkitError(
                 f"{path} was not written: {error.strerror or error}; free some space or mend its permissions, then "
-                f"graphkit train resume={shlex.quote(str(self.folder))}"
+                f"graphkit train {resume_word(self.folder)}"
             ) from error
 
     def history(self) -> list[dict[str, Any]]:
@@ -207,8 +212,7 @@ class Run:
         steps = self.checkpoint_steps()
         if not steps:
             raise GraphkitError(
-                f"the run {self.folder} has no checkpoint yet; let graphkit train "
-                f"resume={shlex.quote(str(self.folder))} make one"
+                f"the run {self.folder} has no checkpoint yet; let graphkit train {resume_word(self.folder)} make one"
             )
         return load_checkpoint(self._checkpoint(steps[-1] if step is None else step), only=only)
 

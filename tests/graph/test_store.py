@@ -130,7 +130,24 @@ def test_a_large_resident_store_has_shortcuts_and_the_same_edges(
     six_nodes: KnowledgeGraph, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphkit.graph.knowledge_graph.SHORTCUTS_FROM", 5)
-    assert_same(KnowledgeGraph.open(saved, resident=True), six_nodes)
+    large = KnowledgeGraph.open(saved, resident=True)
+    assert large.index.native.has_shortcuts
+    large.index.native.add_shortcuts()  # again, to no effect
+    assert_same(large, six_nodes)
+    assert not KnowledgeGraph.open(saved).index.native.has_shortcuts
+    monkeypatch.setattr("graphkit.graph.knowledge_graph.SHORTCUTS_FROM", 6)
+    assert not KnowledgeGraph.open(saved, resident=True).index.native.has_shortcuts
+
+
+def test_a_damaged_index_is_refused_before_shortcuts_walk_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphkit.graph.knowledge_graph.SHORTCUTS_FROM", 5)
+    path = saved / "run_starts.bin"
+    path.write_bytes(bytes(4) + b"\xff" * (path.stat().st_size - 8) + path.read_bytes()[-4:])
+    with pytest.raises(GraphkitError) as error:
+        KnowledgeGraph.open(saved, resident=True, verify=False)
+    assert str(error.value) == (
+        "the index of the graph is damaged: run_starts is not strictly ascending; import or save the graph again"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ fingerprints

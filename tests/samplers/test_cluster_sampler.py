@@ -400,21 +400,31 @@ def test_more_negatives_than_a_batch_can_hold_are_refused() -> None:
             "1073741824 negatives for each of 3 clusters are 3221225472, and a batch has at most 2147483648; give "
             "fewer negatives or a smaller batch_size"
         )
-    ClusterSampler(Partition.singletons(3), ClusterOptions(negatives=2**30, batch_size=2))
+    ClusterSampler(Partition.singletons(4), ClusterOptions(negatives=2**30, batch_size=2))
 
 
-@pytest.mark.parametrize("position", [-1, 2**63, 1.0, None])
+@pytest.mark.parametrize("position", [-1, 2**63 - 1, 2**63, 1.0, None])
 def test_a_position_that_is_none_is_refused_and_the_stream_goes_on(position: object) -> None:
     sampler = ClusterSampler(Partition.singletons(3), ClusterOptions(batch_size=2))
     next(sampler)
     with pytest.raises(GraphkitError) as error:
         sampler.load_state_dict({"position": position})  # type: ignore[dict-item]
     assert str(error.value) == (
-        f"the position of the sampler is {position!r}, and the number of a batch, from 0 to 2**63 - 1, is needed; give "
+        f"the position of the sampler is {position!r}, and the number of a batch, from 0 to 2**63 - 2, is needed; give "
         "what state_dict returned"
     )
     assert next(sampler).number == 1
     sampler.close()
+
+
+@pytest.mark.parametrize("bad", [{"threads": 1.5}, {"threads": True}, {"ahead": 2.5}])
+def test_threads_and_ahead_are_whole_numbers(bad: dict[str, object]) -> None:
+    stated = {"threads": 1, "ahead": 4} | bad
+    with pytest.raises(GraphkitError) as error:
+        ClusterSampler(Partition.singletons(3), **bad)  # type: ignore[arg-type]
+    assert str(error.value) == (
+        f"the sampler has threads={stated['threads']} and ahead={stated['ahead']}, and whole numbers are needed"
+    )
 
 
 @pytest.mark.parametrize("bad", [{"threads": 0}, {"ahead": 0}])

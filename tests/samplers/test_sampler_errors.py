@@ -43,6 +43,14 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
         ({"mode": "some"}, "mode is 'some', and one of none, own, shared is needed"),
         ({"answers": "some"}, "answers is 'some', and one of uniform, degree is needed"),
         ({"batch_size": 0}, "batch_size is 0, and at least 1 is needed"),
+        ({"batch_size": 2.5}, "batch_size is 2.5, and a whole number is needed"),
+        ({"batch_size": True}, "batch_size is True, and a whole number is needed"),
+        ({"negatives": 2.5}, "negatives is 2.5, and a whole number is needed"),
+        (
+            {"batch_size": 2**20, "negatives": 2**12, "mode": "shared"},
+            "flags of 4096 shared negatives for each of 1048576 queries are 4294967296, and a batch has at most "
+            "2147483648; give fewer negatives or a smaller batch_size",
+        ),
         ({"batch_size": 2**64}, f"batch_size is {2**64}, and at most 2**31 - 1 is allowed; give fewer"),
         (
             {"batch_size": 2**20, "negatives": 2**12},

@@ -9,10 +9,12 @@ from contrastive_tasks import DIM, LOSSES, made, trained
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphkit import GraphkitError
 from graphkit.models import Encoder, GCNEncoder, SGCEncoder
 from graphkit.nodes import NodeGraph, Partition, adjacency
 from graphkit.nodes.propagation import hop_features, normalized
 from graphkit.training import ClusterSampling, ContrastiveTask
+from graphkit.training.contrastive_forms import CompressedForm
 
 
 @pytest.mark.parametrize("loss", ["sce", "grace"])
@@ -88,6 +90,18 @@ def test_edges_of_a_batch_are_those_between_its_clusters(graph: NodeGraph, weigh
         scale = cut.sum(1).clamp(min=1).rsqrt()
         torch.testing.assert_close(found.to_dense(), scale[:, None] * cut * scale)
     task.close()
+
+
+def test_a_loss_that_needs_edges_is_refused_where_no_edge_joins_two_clusters(graph: NodeGraph) -> None:
+    loss = made(graph, "coles").loss
+    whole = Partition.from_assignment(torch.zeros(graph.num_nodes, dtype=torch.int64))
+    with pytest.raises(GraphkitError) as error:
+        CompressedForm(graph, whole, loss, inner_edges=False)
+    assert str(error.value) == (
+        "the loss needs edges, and there are none between the 1 clusters, and those inside are left out; set "
+        "task.inner_edges=true, or give other clusters, or a graph with edges"
+    )
+    CompressedForm(graph, whole, loss)
 
 
 def test_of_a_loss_of_one_view_nothing_but_pooled_features_is_kept(graph: NodeGraph) -> None:

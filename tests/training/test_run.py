@@ -14,6 +14,7 @@ import graphkit
 from graphkit.errors import GraphkitError
 from graphkit.graph import KnowledgeGraph, Vocabulary
 from graphkit.training import Run
+from graphkit.training.run import resume_word
 
 CONFIG: dict[str, Any] = {"seed": 3, "model": {"_target_": "graphkit.models.ComplEx", "dim": 8}, "note": "Ωmega"}
 
@@ -210,3 +211,8 @@ def test_metrics_replace_those_before(tmp_path: Path) -> None:
     run.write_metrics({"test": {"mrr": 0.1}})
     run.write_metrics({"test": {"mrr": 0.2}})
     assert json.loads((run.folder / "metrics.json").read_text()) == {"test": {"mrr": 0.2}}
+
+
+def test_the_word_that_resumes_quotes_a_folder_with_a_space() -> None:
+    assert resume_word(Path("my runs/a")) == "resume='my runs/a'"
+    assert resume_word("runs/a") == "resume=runs/a"

@@ -98,10 +98,11 @@ struct IndexView {
         return found == kNoRun ? std::span<const Entity>() : run(found);
     }
 
-    // Fetches what `neighbors` and `degree` of x read first, once its entry of `entity_runs` has been.
+    // Fetches what `neighbors` of x reads first, once its head has been.
     void prefetch_runs(std::uint64_t x) const {
-        __builtin_prefetch(run_relations.data() + entity_runs[x]);
-        __builtin_prefetch(run_starts.data() + entity_runs[x]);
+        const std::uint64_t first = first_run(x);
+        __builtin_prefetch(run_relations.data() + first);
+        __builtin_prefetch(run_starts.data() + first);
     }
 
     std::uint64_t degree(std::uint64_t x) const { return run_starts[entity_runs[x + 1]] - run_starts[entity_runs[x]]; }

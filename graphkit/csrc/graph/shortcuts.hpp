@@ -2,8 +2,8 @@
 // line.
 //
 // On a graph of Freebase's size nearly each line that is read misses the TLB too. Heads say which relations an entity
-// may have beside where its runs begin, sketches which entities may be in a long run: 8 bytes an entity, and 2 an edge
-// and direction.
+// may have beside where its runs begin, sketches which entities may be in a long run: 8 bytes an entity (16 where
+// offsets have 64 bits), and 2 an edge and direction.
 #pragma once
 
 #include <algorithm>

@@ -212,12 +212,8 @@ class BlockAnswers {
     // Lists a projection from so many entities that their look-ups are not held together.
     void project_many(std::uint32_t i, std::uint32_t lane, std::uint32_t relation) {
         const EntitySet& from = known(plan_.nodes[i].operands[0], lane);
-        std::uint64_t edges = 0;
-        for (const Entity x : from.entities) {
-            edges += graph_.neighbors(x, relation).size();
-            if (edges > limit_) return;
-        }
-        set(i, lane, space_.sets.project(graph_, from, relation));
+        if (space_.sets.has_at_most(graph_, from.entities, relation, limit_))
+            set(i, lane, space_.sets.project(graph_, from, relation));
     }
 
     void project_parts(std::uint32_t i) {

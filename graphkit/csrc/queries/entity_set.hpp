@@ -62,6 +62,18 @@ class SetSpace {
         return {made, false};
     }
 
+    // Whether the sources have at most so many edges of a relation.
+    template <class Rel, class Offset>
+    bool has_at_most(const IndexView<Rel, Offset>& graph, std::span<const Entity> sources, std::uint64_t relation,
+                     std::uint64_t limit) {
+        std::uint64_t edges = 0;
+        for (std::size_t begin = 0; begin < sources.size() && edges <= limit; begin += kGroup) {
+            const auto group = sources.subspan(begin, std::min(kGroup, sources.size() - begin));
+            for (const auto& run : runs_of(graph, group, relation)) edges += run.size();
+        }
+        return edges <= limit;
+    }
+
     // The entities of some runs, each once.
     EntitySet unite(std::span<const std::span<const Entity>> runs);
 
@@ -98,9 +110,12 @@ class SetSpace {
     template <class Rel, class Offset>
     std::span<const std::span<const Entity>> runs_of(const IndexView<Rel, Offset>& graph,
                                                      std::span<const Entity> sources, std::uint64_t relation) {
-        for (const Entity x : sources) __builtin_prefetch(&graph.entity_runs[x]);
-        for (const Entity x : sources) graph.prefetch_runs(x);
+        for (const Entity x : sources) graph.prefetch_head(x);
+        for (const Entity x : sources)
+            if (graph.may_have(x, relation)) graph.prefetch_runs(x);
         for (std::size_t j = 0; j < sources.size(); ++j) {
+            runs_[j] = {};
+            if (!graph.may_have(sources[j], relation)) continue;
             runs_[j] = graph.neighbors(sources[j], relation);
             __builtin_prefetch(runs_[j].data());
         }

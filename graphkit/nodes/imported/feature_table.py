@@ -40,7 +40,7 @@ class FeatureTable:
     #: (N, F)
     shape: tuple[int, int]
     #: Returns some rows, [·, F] of any type of real numbers; columns of a table are put together here alone.
-    rows: Callable[[slice], NDArray[Any]]
+    read_rows: Callable[[slice], NDArray[Any]]
     ids: Vocabulary | None
     #: The name of each feature, where the file has names.
     names: tuple[str, ...] | None
@@ -55,7 +55,7 @@ class FeatureTable:
         nodes, width = self.shape
         rows = max(1, _BLOCK_VALUES // width)
         for start in range(0, nodes, rows):
-            given = self.rows(slice(start, start + rows))
+            given = self.read_rows(slice(start, start + rows))
             with np.errstate(over="ignore"):  # named below
                 block = np.asarray(given, np.float32)
             if not np.isfinite(block).all():
@@ -107,12 +107,15 @@ def read_features(path: Path) -> FeatureTable:
 def _require_no_ids(first: NDArray[Any], where: str) -> None:
     """Refuses a first feature that numbers the rows, from 0 or 1 and in any order.
 
-    Edges would be taken for numbers of rows without a word. Other numbers that are meant for ids show by the edges.
+    Edges would be taken for numbers of rows without a word. Other numbers that are meant for ids mostly show by edges
+    that are out of range. Two rows are let through: 0 and 1 are as likely a flag.
     """
-    low = first.min()
-    if low in (0, 1) and np.array_equal(np.sort(first), np.arange(low, low + len(first))):
+    if len(first) < 3:
+        return
+    low = int(first.min()) if first.min() in (0, 1) else None  # wide: low + rows may not fit the column's dtype
+    if low is not None and np.array_equal(np.sort(first), np.arange(low, low + len(first))):
         raise GraphkitError(
-            f"{where} holds the numbers {low:.0f} to {first.max():.0f}, each once, as ids do, and is not named so; "
+            f"{where} holds the numbers {low} to {first.max():.0f}, each once, as ids do, and is not named so; "
             "name it id in a header, or put another column first if it is a feature"
         )
 

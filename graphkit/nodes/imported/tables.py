@@ -124,7 +124,9 @@ def _read_parquet(path: Path) -> Columns:
     names = tuple(name.strip().lower() for name in table.column_names)
     if not table.num_rows:
         raise GraphkitError(f"{path} has no rows; nothing can be made of it")
-    return Columns(path, names, _columns(table), "Parquet")
+    columns = table.columns
+    del table  # so that each column goes once it is joined
+    return Columns(path, names, _joined(columns), "Parquet")
 
 
 def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]) -> Columns:
@@ -141,28 +143,26 @@ def _read_text(path: Path, roles: Sequence[frozenset[str]], texts: Sequence[int]
     quoting = delimiter in QUOTING
     try:
         file = pa.OSFile(str(path))
-        columns = _columns(
-            csv.read_csv(
-                pa.CompressedInputStream(file, "gzip") if is_gzip(path) else file,
-                read_options=csv.ReadOptions(column_names=keys, skip_rows=before + 1 if header else 0),
-                parse_options=csv.ParseOptions(
-                    delimiter=delimiter,
-                    quote_char='"' if quoting else False,
-                    ignore_empty_lines=width > 1,  # in one column, they are rows without a value
-                ),
-                convert_options=csv.ConvertOptions(
-                    column_types={keys[place]: pa.string() for place in read_as_text if place < width},
-                    strings_can_be_null=False,
-                ),
-            )
-        )
+        columns = csv.read_csv(
+            pa.CompressedInputStream(file, "gzip") if is_gzip(path) else file,
+            read_options=csv.ReadOptions(column_names=keys, skip_rows=before + 1 if header else 0),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if quoting else False,
+                ignore_empty_lines=width > 1,  # in one column, they are rows without a value
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types={keys[place]: pa.string() for place in read_as_text if place < width},
+                strings_can_be_null=False,
+            ),
+        ).columns
     except (pa.ArrowException, *READ_ERRORS) as error:
         raise GraphkitError(
             f"{path} cannot be read with the delimiter {delimiter_name(delimiter)} and {width} columns: "
             f"{brief(error)}; mend the line"
         ) from error
     said = f"delimiter {delimiter_name(delimiter)}, {'a' if header else 'no'} header"
-    return Columns(path, tuple(named) if header else None, columns, said)
+    return Columns(path, tuple(named) if header else None, _joined(columns), said)
 
 
 def _first_rows(path: Path) -> tuple[list[list[str]], str, int]:
@@ -245,11 +245,11 @@ def is_whole(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind))
 
 
-def _columns(table: pa.Table) -> tuple[pa.Array, ...]:
-    """Returns the columns in one piece each; a table that nobody else holds lets go of its own one by one."""
-    columns = []
-    while table.num_columns:
-        joined = table.column(0).combine_chunks()
-        columns.append(pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined)
-        table = table.remove_column(0)
-    return tuple(columns)
+def _joined(columns: list[pa.ChunkedArray]) -> tuple[pa.Array, ...]:
+    """Returns columns in one piece each; the list lets go of its own one by one, so give one nobody else holds."""
+    joined: list[Any] = columns
+    for place, column in enumerate(columns):
+        whole = column.combine_chunks()
+        joined[place] = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+        del column, whole
+    return tuple(joined)

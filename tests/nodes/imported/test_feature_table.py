@@ -47,10 +47,18 @@ def test_a_first_feature_that_numbers_the_rows_is_refused(tmp_path: Path, featur
     )
 
 
-@pytest.mark.parametrize("first", [[1, 1, 2], [0, 1, 3], [2, 3, 4], [0, 0.5, 1]])
+@pytest.mark.parametrize("first", [[1, 1, 2], [0, 1, 3], [2, 3, 4], [0, 0.5, 1], [0, 1]])
 def test_other_numbers_in_front_are_features(tmp_path: Path, first: list[float]) -> None:
     rows = "".join(f"{value},7\n" for value in first)
     graph, _ = imported(tmp_path, edges_csv="0,1\n", features_csv=f"a,b\n{rows}")
+    assert (graph.x[:, 0].tolist(), graph.node_ids) == (first, None)
+
+
+@pytest.mark.parametrize("kind", [pa.bool_(), pa.int8()])
+def test_a_narrow_first_column_is_a_feature_of_any_number_of_rows(tmp_path: Path, kind: pa.DataType) -> None:
+    first = [row % 2 for row in range(300)]
+    table = pa.table({"a": pa.array(first).cast(kind), "b": [0.5] * 300})
+    graph, _ = imported(tmp_path, edges_csv="0,1\n", features_parquet=table)
     assert (graph.x[:, 0].tolist(), graph.node_ids) == (first, None)
 
 
