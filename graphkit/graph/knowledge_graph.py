@@ -100,8 +100,8 @@ class KnowledgeGraph:
         Args:
             path: the folder that `save` made.
             resident: copy the index into anonymous huge pages, for speed at the price of memory; with more than
-                `SHORTCUTS_FROM` entities, the index is walked once to check it, and shortcuts of look-ups are made beside
-                it (8 bytes an entity, or 16 where offsets have 64 bits, and 4 a triple).
+                `SHORTCUTS_FROM` entities, the index is walked once to check it, and shortcuts of look-ups are made
+                beside it (8 bytes an entity, or 16 where offsets have 64 bits, and 4 a triple).
             verify: compare all checksums and walk the index once; by default for stores up to 256 MiB.
 
         Raises:
