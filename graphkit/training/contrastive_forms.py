@@ -64,7 +64,7 @@ class CompressedForm(Form):
         structure: the graph's `adjacency`, if it is at hand.
 
     Raises:
-        GraphkitError: the loss needs edges, and none are left.
+        GraphkitError: the loss needs edges, and `inner_edges` leaves none.
     """
 
     def __init__(
@@ -93,11 +93,10 @@ class CompressedForm(Form):
             self._members_of = x
         if loss.needs_edges:
             self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges, inner=inner_edges)
-            if self._compressed.nnz == 0:
+            if not inner_edges and structure.nnz and not self._compressed.nnz:
                 raise GraphkitError(
-                    f"the loss needs edges, and there are none between the {partition.num_clusters} clusters"
-                    + ("; " if inner_edges else ", and those inside are left out; set task.inner_edges=true, or ")
-                    + "give other clusters, or a graph with edges"
+                    f"no edge joins two of the {partition.num_clusters} clusters, and task.inner_edges=false leaves "
+                    "out those inside of them; set task.inner_edges=true, or give other clusters"
                 )
 
     def views(self, encoder: Encoder, batch: ClusterBatch, seed: int) -> list[Tensor]:  # noqa: D102  # as in the base

@@ -94,12 +94,12 @@ def test_edges_of_a_batch_are_those_between_its_clusters(graph: NodeGraph, weigh
 
 def test_a_loss_that_needs_edges_is_refused_where_no_edge_joins_two_clusters(graph: NodeGraph) -> None:
     loss = made(graph, "coles").loss
-    whole = Partition.from_assignment(torch.zeros(graph.num_nodes, dtype=torch.int64))
+    whole = Partition.of(torch.zeros(graph.num_nodes, dtype=torch.int64))
     with pytest.raises(GraphkitError) as error:
         CompressedForm(graph, whole, loss, inner_edges=False)
     assert str(error.value) == (
-        "the loss needs edges, and there are none between the 1 clusters, and those inside are left out; set "
-        "task.inner_edges=true, or give other clusters, or a graph with edges"
+        "no edge joins two of the 1 clusters, and task.inner_edges=false leaves out those inside of them; set "
+        "task.inner_edges=true, or give other clusters"
     )
     CompressedForm(graph, whole, loss)
 
