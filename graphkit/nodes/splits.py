@@ -44,12 +44,12 @@ def random_splits(y: Tensor, *, number: int = 50, per_class: int = 20, seed: int
     if not len(labelled):
         raise GraphkitError("no node has a label; splits need labels, so give y (or import with --labels)")
     classes = [(y == number).nonzero().flatten() for number in torch.unique(y[labelled]).tolist()]
-    for nodes in classes:
-        if len(nodes) <= per_class:
-            raise GraphkitError(
-                f"class {int(y[nodes[0]])} has {len(nodes)} labelled nodes, and splits need {per_class} to train and "
-                f"at least one more to test; take fewer (task.labels_per_class={len(nodes) - 1}), or label more nodes"
-            )
+    fewest = min(classes, key=len)
+    if len(fewest) <= per_class:
+        raise GraphkitError(
+            f"class {int(y[fewest[0]])} has {len(fewest)} labelled nodes, and splits need {per_class} to train and at "
+            f"least one more to test; take fewer (task.labels_per_class={len(fewest) - 1}), or label more nodes"
+        )
     splits = []
     for place in range(number):
         generator = torch.Generator().manual_seed(_seed_of(seed, place))

@@ -153,6 +153,11 @@ def read_run(folder: str | Path) -> NodeRun:
             f"{resume_word(folder)}"
         )
     metrics, config = _metrics(path), run.config
+    if not config:
+        raise GraphkitError(
+            f"the run {folder} was made by the library without a configuration, and a report compares settings; train "
+            "it with graphkit train experiment=structcomp, or read its metrics.json"
+        )
     if "partition" not in metrics:
         raise GraphkitError(
             f"the run {folder} is of the task {target_name(config.get('task'))}, and a report knows node runs alone "

@@ -218,6 +218,17 @@ def test_a_run_that_has_not_finished_is_refused(line: Line) -> None:
     )
 
 
+def test_a_run_of_the_library_without_settings_is_refused(line: Line) -> None:
+    Path("run").mkdir()
+    write_files(Path("run"), {}, {"partition": {}, "train": {}})
+    assert line("run") == (
+        2,
+        "",
+        "graphkit: the run run was made by the library without a configuration, and a report compares settings; train "
+        "it with graphkit train experiment=structcomp, or read its metrics.json\n",
+    )
+
+
 def test_a_run_on_a_knowledge_graph_is_refused(line: Line) -> None:
     Path("run").mkdir()
     write_files(Path("run"), {"task": {"_target_": "graphkit.training.LinkTask"}}, {"test": {}, "train": {}})

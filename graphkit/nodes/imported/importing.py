@@ -74,7 +74,8 @@ class NodeImportReport:
             f"{self.labelled:,} nodes have labels, of {self.classes:,} classes" if self.classes else "no labels"
         )
         if self.splits:
-            said.append(f"masks of {self.splits} split{'s' if self.splits > 1 else ''}")
+            splits = f"{self.splits} split{'s' if self.splits > 1 else ''}"
+            said.append(f"masks of {splits}, which task.labels_per_class=null takes in place of random ones")
         said += [f"warning: {warning}" for warning in self._warnings()]
         said.append(f"saved in {self.out}")
         return said

@@ -35,7 +35,7 @@ def test_tables_with_ids_of_texts(tmp_path: Path) -> None:
         "4 nodes under their own ids, 2 features",
         "3 undirected edges of 5 rows; left out: 1 repeated (in either direction), 1 self-loops",
         "3 nodes have labels, of 2 classes",
-        "masks of 1 split",
+        "masks of 1 split, which task.labels_per_class=null takes in place of random ones",
         "warning: 1 nodes have features that are all zero",
         "warning: a class has 1 label, and random splits need at least 2: one to train, one to test",
         f"saved in {tmp_path}/graph",
