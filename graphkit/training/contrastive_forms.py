@@ -93,6 +93,7 @@ class CompressedForm(Form):
             self._members_of = x
         if loss.needs_edges:
             self._compressed = compressed_adjacency(structure, partition, weighted=weighted_edges, inner=inner_edges)
+            assert structure is not None  # made above
             if not inner_edges and structure.nnz and not self._compressed.nnz:
                 raise GraphkitError(
                     f"no edge joins two of the {partition.num_clusters} clusters, and task.inner_edges=false leaves "
