@@ -8,6 +8,7 @@
 #include "queries/block_answers.hpp"
 #include "queries/executor.hpp"
 #include "samplers/block.hpp"
+#include "samplers/corruption.hpp"
 #include "samplers/negatives.hpp"
 
 namespace graphkit {
@@ -22,6 +23,7 @@ struct QueryOptions {
     std::uint64_t batch_size = 0;
     std::uint64_t negatives = 0;
     Negatives mode = Negatives::kNone;
+    Corruption corruption = Corruption::kUniform;
     AnswerDraw answers = AnswerDraw::kUniform;
     bool backtracking = true;
     // Entities and edges at most that a step goes along to list all answers of a query (block_answers.hpp).
@@ -46,6 +48,7 @@ struct QueryBatch {
     std::vector<double> log_probs;         // [B] of the walk among all walks, before any is rejected
     std::vector<std::int64_t> candidates;  // [B, K] own, [K] shared, empty without negatives
     std::vector<std::uint8_t> mask;        // [B, K] 1 = verified: not an answer of the query
+    std::vector<float> log_weights;        // of the candidates, in the same places; empty where drawn uniformly
     std::vector<std::int64_t> outcomes;    // [segments, kOutcomes] attempts by what became of them
     std::int64_t failed = kAllDrawn;       // a segment of which a query could not be drawn: the batch is void
 };
@@ -63,6 +66,7 @@ struct SamplingSpace {
     std::vector<Asked> asked;
     std::vector<std::uint8_t> held;
     SharedCandidates shared;
+    CorruptionSpace corruption;
 };
 
 }  // namespace graphkit
