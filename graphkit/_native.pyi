@@ -53,7 +53,9 @@ class QueryStream:
         structures: list[tuple[Ids, int]],
         batch_size: int,
         negatives: int,
+        chunks: int,
         mode: int,
+        corruption: int,
         answers: int,
         backtracking: bool,
         expansion_limit: int,
@@ -68,7 +70,18 @@ class QueryStream:
     def next(
         self,
     ) -> tuple[
-        int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
+        int,
+        Ids,
+        Ids,
+        Ids,
+        Ids,
+        NDArray[np.bool_],
+        NDArray[np.float64],
+        Ids | None,
+        NDArray[np.bool_] | None,
+        NDArray[np.float32] | None,
+        Ids,
+        int,
     ]: ...
 
 def adjacency_fault(starts: NDArray[Any], targets: NDArray[Any]) -> tuple[int, int, int] | None: ...

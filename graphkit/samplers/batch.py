@@ -42,6 +42,13 @@ class QueryBatch:
     shared by the queries of each of C chunks of the batch (``negatives`` is ``[C K]``, a chunk's after another's).
     Where there are negatives, ``mask`` says which are verified: a masked-in negative is never an answer of its query in
     the graph that the sampler draws from.
+
+    ``log_weights`` corrects for negatives that are not drawn uniformly: log(u(x) / p(x)), with p(x) the probability to
+    draw the entity x and u(x) = 1 / N that of a uniform draw, both over all entities, before verification. Neither is
+    normalised over the entities that are no answer: that would add the same number to all the weights of a query. So
+    averages over the masked-in negatives of a query, weighted by exp(log_weights) and divided by the sum of these, tend
+    to averages over the entities that are no answer and that p can draw, each alike. Entities without edges
+    (``degree``), or outside the ranges (``typed``), are never drawn, and no weight makes up for that.
     """
 
     #: place of the batch in the sampler's stream, from 0
@@ -50,7 +57,7 @@ class QueryBatch:
     #: int64[B], an answer of each query
     positives: Tensor
     #: int64[B], number of answers of each query in the sampler's graph; where they are not counted an estimate by the
-    #: share of answers among the candidates drawn, at least `SamplerOptions.expansion_limit` and less than N
+    #: (weighted) share of answers among the candidates drawn, at least `SamplerOptions.expansion_limit` and less than N
     answer_counts: Tensor
     #: bool[B], whether the answers of each query were counted
     counted: Tensor
@@ -60,6 +67,8 @@ class QueryBatch:
     negatives: Tensor | None = None
     #: bool[B, K], True = no answer of the query; None without negatives
     mask: Tensor | None = None
+    #: float32[B, K] own, float32[K] shared, of ``negatives``; None where `SamplerOptions.corruption` is "uniform"
+    log_weights: Tensor | None = None
 
     @property
     def size(self) -> int:
