@@ -290,21 +290,23 @@ class EmbeddingTask(ABC):
         assert batch.mask is not None  # it comes with the negatives
         chunks = batch.chunk_lanes
         sizes = [lanes.stop - lanes.start for lanes in chunks]
-        parts = zip(chunks, queries.split(sizes), answers.split(sizes), negatives.chunk(len(chunks)), strict=True)
-        losses = []
-        for lanes, some, own, others in parts:
-            mask, population = batch.mask[lanes], self._population(batch, lanes)
-            if some.owners is None and (distance := self._placed.pair_distance()) is not None:
-                found = self.loss.shared_distances(distance, some.vectors, own, others, mask, population)
-            else:
-                # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-                places = torch.arange(len(own), device=own.device).unsqueeze(1)
-                positive = self._placed.logits(some, own, places).squeeze(1)
-                with _rounding(self.precision, own.device):
-                    negative = self._placed.logits(some, others)
-                found = self.loss.sampled(positive, negative.float(), mask, population)
-            losses.append(found)
-        return losses[0] if len(losses) == 1 else torch.cat(losses)
+        parts = list(zip(chunks, queries.split(sizes), negatives.chunk(len(chunks)), strict=True))
+        population = self._population(batch, slice(0, batch.size))
+        if queries.owners is None and (distance := self._placed.pair_distance()) is not None:
+            return _joined(
+                [
+                    self.loss.shared_distances(
+                        distance, some.vectors, own, others, batch.mask[lanes], population[lanes]
+                    )
+                    for (lanes, some, others), own in zip(parts, answers.split(sizes), strict=True)
+                ]
+            )
+        # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
+        places = torch.arange(batch.size, device=answers.device).unsqueeze(1)
+        positive = self._placed.logits(queries, answers, places).squeeze(1)
+        with _rounding(self.precision, answers.device):
+            negative = _joined([self._placed.logits(some, others) for _, some, others in parts])
+        return self.loss.sampled(positive, negative.float(), batch.mask, population)
 
     def _population(self, batch: QueryBatch, lanes: slice) -> Tensor:
         """Returns float[n]: how many entities are no answer."""
@@ -316,6 +318,10 @@ class EmbeddingTask(ABC):
             return torch.full((batch.size,), 1 / batch.size, device=batch.positives.device)
         weights = (4 + batch.answer_counts).float().rsqrt()
         return weights / weights.sum()
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _rounding(precision: Precision, device: torch.device) -> torch.autocast:
