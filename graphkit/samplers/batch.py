@@ -81,12 +81,15 @@ class QueryBatch:
         return self.negatives is not None and self.negatives.dim() == 1
 
     @property
+    def chunks(self) -> int:
+        """C."""
+        assert self.negatives is not None and self.negatives.dim() == 1 and self.mask is not None
+        return len(self.negatives) // self.mask.shape[1]
+
+    @property
     def chunk_lanes(self) -> list[slice]:
         """The lanes of each of the C chunks whose queries share negatives; their sizes differ by 1 at most."""
-        assert self.shared and self.negatives is not None and self.mask is not None
-        chunks = len(self.negatives) // self.mask.shape[1]
-        ends = [-(-chunk * self.size // chunks) for chunk in range(chunks + 1)]  # lane b is of chunk b C // B
-        return [slice(*lanes) for lanes in pairwise(ends)]
+        return chunk_lanes(self.size, self.chunks)
 
     def entities(self) -> Tensor:
         """Returns int64[U]: every entity that the batch names, ascending and once."""
@@ -95,3 +98,9 @@ class QueryBatch:
             parts.append(self.negatives.reshape(-1))
         distinct: Tensor = torch.unique(torch.cat(parts))
         return distinct
+
+
+def chunk_lanes(size: int, chunks: int) -> list[slice]:
+    """Returns the lanes of each of some chunks of a batch of `size`: lane b is of chunk b C // B."""
+    ends = [-(-chunk * size // chunks) for chunk in range(chunks + 1)]
+    return [slice(*lanes) for lanes in pairwise(ends)]

@@ -288,24 +288,19 @@ class EmbeddingTask(ABC):
     def _score_shared(self, batch: QueryBatch, queries: Embedded, answers: Tensor, negatives: Tensor) -> Tensor:
         """Returns float[B]: the losses of all queries, each against the negatives of its chunk."""
         assert batch.mask is not None  # it comes with the negatives
-        chunks = batch.chunk_lanes
-        sizes = [lanes.stop - lanes.start for lanes in chunks]
-        parts = list(zip(chunks, queries.split(sizes), negatives.chunk(len(chunks)), strict=True))
         population = self._population(batch, slice(0, batch.size))
         if queries.owners is None and (distance := self._placed.pair_distance()) is not None:
-            return _joined(
-                [
-                    self.loss.shared_distances(
-                        distance, some.vectors, own, others, batch.mask[lanes], population[lanes]
-                    )
-                    for (lanes, some, others), own in zip(parts, answers.split(sizes), strict=True)
-                ]
+            return self.loss.shared_distances(
+                distance, queries.vectors, answers, negatives, batch.mask, population, chunks=batch.chunks
             )
         # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
         places = torch.arange(batch.size, device=answers.device).unsqueeze(1)
         positive = self._placed.logits(queries, answers, places).squeeze(1)
+        sizes = [lanes.stop - lanes.start for lanes in batch.chunk_lanes]
+        parts = zip(queries.split(sizes), negatives.chunk(batch.chunks), strict=True)
         with _rounding(self.precision, answers.device):
-            negative = _joined([self._placed.logits(some, others) for _, some, others in parts])
+            logits = [self._placed.logits(some, others) for some, others in parts]
+        negative = logits[0] if batch.chunks == 1 else torch.cat(logits)
         return self.loss.sampled(positive, negative.float(), batch.mask, population)
 
     def _population(self, batch: QueryBatch, lanes: slice) -> Tensor:
@@ -318,10 +313,6 @@ class EmbeddingTask(ABC):
             return torch.full((batch.size,), 1 / batch.size, device=batch.positives.device)
         weights = (4 + batch.answer_counts).float().rsqrt()
         return weights / weights.sum()
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _rounding(precision: Precision, device: torch.device) -> torch.autocast:
