@@ -71,6 +71,7 @@ struct CorruptionTables {
 // What is kept from query to query, so that nothing is allocated.
 struct CorruptionSpace {
     std::vector<std::uint64_t> relations;
+    std::vector<std::uint32_t> chosen;  // by places of a row: the relation that was drawn
 };
 
 // Draws for one query at a time.
@@ -97,8 +98,10 @@ class CorruptionDraw {
     // Draws entities for some places of a row, where `uniform` is false. First where each is to be found, then it.
     void draw(std::span<std::int64_t> row, std::span<const std::uint32_t> places, SplitMix& numbers) const {
         const std::span<const Entity> list = tables_.by == Corruption::kDegree ? graph_.targets : tables_.ranges;
+        space_.chosen.resize(row.size());
         for (const std::uint32_t k : places) {
-            const std::uint64_t place = tables_.by == Corruption::kDegree ? numbers.below(list.size()) : typed(numbers);
+            const std::uint64_t place =
+                tables_.by == Corruption::kDegree ? numbers.below(list.size()) : typed(numbers, space_.chosen[k]);
             row[k] = static_cast<std::int64_t>(place);
             __builtin_prefetch(&list[place]);
         }
@@ -109,9 +112,7 @@ class CorruptionDraw {
     double weight(std::uint64_t x) const {
         if (uniform()) return 1;
         if (tables_.by == Corruption::kDegree) return degree_weight(graph_, x);
-        double share = 0;
-        for (const std::uint64_t relation : space_.relations) share += share_of(x, relation);
-        return typed_weight(share);
+        return typed_weight(share_of(x, space_.relations.size()));
     }
 
     // Writes the logarithm of the weight of each entity of a row.
@@ -130,17 +131,22 @@ class CorruptionDraw {
 
   private:
     // A place in the list of all ranges.
-    std::uint64_t typed(SplitMix& numbers) const {
-        const auto& relations = space_.relations;
-        const std::uint64_t relation = relations[relations.size() == 1 ? 0 : numbers.below(relations.size())];
+    std::uint64_t typed(SplitMix& numbers, std::uint32_t& chosen) const {
+        const std::size_t relations = space_.relations.size();
+        chosen = relations == 1 ? 0 : static_cast<std::uint32_t>(numbers.below(relations));
+        const std::uint64_t relation = space_.relations[chosen];
         return tables_.range_starts[relation] + numbers.below(tables_.range(relation).size());
     }
 
-    // The probability of an entity once the relation is drawn.
-    double share_of(std::uint64_t x, std::uint64_t relation) const {
-        const std::uint64_t inverse = relation ^ 1;
-        if (!graph_.may_have(x, inverse) || graph_.find_run(x, inverse) == graph_.kNoRun) return 0;
-        return 1 / static_cast<double>(tables_.range(relation).size());
+    // The probabilities of an entity once a relation is drawn, added up; `chosen` is known to lead to it.
+    double share_of(std::uint64_t x, std::size_t chosen) const {
+        double share = 0;
+        for (std::size_t i = 0; i < space_.relations.size(); ++i) {
+            const std::uint64_t inverse = space_.relations[i] ^ 1;
+            if (i == chosen || (graph_.may_have(x, inverse) && graph_.find_run(x, inverse) != graph_.kNoRun))
+                share += 1 / static_cast<double>(tables_.range(space_.relations[i]).size());
+        }
+        return share;
     }
 
     double typed_weight(double share) const {
@@ -153,7 +159,8 @@ class CorruptionDraw {
         for (const std::int64_t x : row)
             __builtin_prefetch(graph_.run_relations.data() + graph_.first_run(static_cast<std::uint64_t>(x)));
         for (std::size_t k = 0; k < row.size(); ++k)
-            log_weights[k] = static_cast<float>(std::log(weight(static_cast<std::uint64_t>(row[k]))));
+            log_weights[k] = static_cast<float>(
+                std::log(typed_weight(share_of(static_cast<std::uint64_t>(row[k]), space_.chosen[k]))));
     }
 
     const IndexView<Rel, Offset>& graph_;

@@ -120,9 +120,11 @@ class Verifier {
             const auto candidates = shared_of(lane).entities();
             const auto held = test(answers, place, candidates);
             std::ranges::transform(held, mask(lane).begin(), [](std::uint8_t answer) { return answer == 0; });
-            for (std::size_t k = 0; k < held.size(); ++k)
+            const auto hits = static_cast<std::size_t>(std::ranges::count(held, 1));
+            if (corruption_.uniform()) answered = static_cast<double>(hits);
+            for (std::size_t k = 0; k < held.size() && !corruption_.uniform(); ++k)
                 if (held[k]) answered += corruption_.weight(candidates[k]);
-            if (std::ranges::count(held, 0) == 0) known = answers.list_all(place, space_.all_answers).entities.size();
+            if (hits == held.size()) known = answers.list_all(place, space_.all_answers).entities.size();
         }
         if (known == num_entities_) return Outcome::kEverything;
         if (known > 0) return write(positive, known, true, lane);
