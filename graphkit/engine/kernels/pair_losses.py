@@ -17,6 +17,7 @@ from graphkit.engine import buffers
 from graphkit.engine.kernels.dispatch import on_cpu
 from graphkit.engine.kernels.negative_terms import require_masked, softplus_terms
 from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
+from graphkit.engine.kernels.placed_rows import PlacedRows
 from graphkit.engine.kernels.rank_counts import PairDistance
 from graphkit.errors import GraphkitError
 
@@ -44,13 +45,7 @@ def log_sigmoid_losses(
     """
     if not on_cpu(queries, answers, rows):
         return reference(distance, queries, answers, rows, mask, sharpness=sharpness)
-    require_pairs(distance.kind, queries, rows, None)
-    require_masked((len(queries), len(rows)), mask)
-    if answers.shape != (len(queries), rows.shape[1]):
-        raise GraphkitError(
-            f"answers have shape {tuple(answers.shape)} for {len(queries)} queries and rows of width {rows.shape[1]}; "
-            f"give one answer of each query, ({len(queries)}, {rows.shape[1]})"
-        )
+    _require(distance, queries, tuple(answers.shape), rows, mask)
     found: tuple[Tensor, Tensor, Tensor] = shared_losses(
         *(x.contiguous() for x in (queries, answers, rows, mask)),
         distance.kind,
@@ -61,6 +56,49 @@ def log_sigmoid_losses(
     return found[0]
 
 
+def log_sigmoid_gradients(
+    distance: PairDistance,
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    mask: Tensor,
+    weights: Tensor,
+    *,
+    sharpness: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The losses of `log_sigmoid_losses`, and the gradients of their weighted sum, without autograd.
+
+    Args:
+        distance: as there.
+        queries: as there, contiguous, in host memory, as is all else.
+        answers: one of each query.
+        rows: as there.
+        mask: as there.
+        weights: float32[B], of the losses.
+        sharpness: as there.
+
+    Returns:
+        float32[B]; the gradients of queries, answers [B, D] and rows, bit for bit those of autograd.
+
+    Raises:
+        GraphkitError: as there.
+    """
+    _require(distance, queries, answers.shape, rows, mask)
+    kind, inside = distance.kind, distance.inside
+    losses, of_answers, slopes = _shared_losses(queries, answers, rows, mask, kind, inside, distance.offset, sharpness)
+    return losses, *_shared_loss_gradients(weights, of_answers, slopes, queries, answers, rows, kind, inside)
+
+
+def _require(distance: PairDistance, queries: Tensor, answers: tuple[int, ...], rows: Tensor, mask: Tensor) -> None:
+    require_pairs(distance.kind, queries, rows, None)
+    require_masked((len(queries), len(rows)), mask)
+    if answers != (len(queries), rows.shape[1]):
+        raise GraphkitError(
+            f"answers have shape {answers} for {len(queries)} queries and rows of width {rows.shape[1]}; "
+            f"give one answer of each query, ({len(queries)}, {rows.shape[1]})"
+        )
+
+
 def reference(
     distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
 ) -> Tensor:
@@ -69,6 +107,36 @@ def reference(
     positive = distance.scores(queries, answers, own).squeeze(1)
     terms = softplus_terms(distance.scores(queries, rows), mask, sharpness=sharpness)
     return (F.softplus(-positive) + terms) / 2
+
+
+def _shared_losses(
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    mask: Tensor,
+    kind: str,
+    inside: float,
+    offset: float,
+    sharpness: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    losses, of_answers = queries.new_empty(len(queries)), queries.new_empty(len(queries))
+    slopes = buffers.empty(*mask.shape)
+    _native.shared_losses(
+        NUMBERS[kind],
+        queries,
+        answers.rows,
+        answers.places,
+        rows,
+        mask,
+        inside,
+        offset,
+        sharpness,
+        losses,
+        of_answers,
+        slopes,
+        torch.get_num_threads(),
+    )
+    return losses, of_answers, slopes
 
 
 @torch.library.custom_op("graphkit::shared_losses", mutates_args=())
@@ -86,23 +154,7 @@ def shared_losses(
 
     Those of `l2` are divided by the distance.
     """
-    losses, of_answers = queries.new_empty(len(queries)), queries.new_empty(len(queries))
-    slopes = buffers.empty(*mask.shape)
-    _native.shared_losses(
-        NUMBERS[kind],
-        queries,
-        answers,
-        rows,
-        mask,
-        inside,
-        offset,
-        sharpness,
-        losses,
-        of_answers,
-        slopes,
-        torch.get_num_threads(),
-    )
-    return losses, of_answers, slopes
+    return _shared_losses(queries, PlacedRows(answers, None), rows, mask, kind, inside, offset, sharpness)
 
 
 @shared_losses.register_fake
@@ -120,6 +172,36 @@ def _(
     return queries.new_empty(size), queries.new_empty(size), queries.new_empty(mask.shape)
 
 
+def _shared_loss_gradients(
+    gradient: Tensor,
+    of_answers: Tensor,
+    slopes: Tensor,
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    kind: str,
+    inside: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    to_queries, to_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
+    to_answers = buffers.empty(len(queries), rows.shape[1])
+    _native.shared_loss_gradients(
+        NUMBERS[kind],
+        queries,
+        answers.rows,
+        answers.places,
+        rows,
+        inside,
+        gradient,
+        of_answers,
+        slopes,
+        to_queries,
+        to_answers,
+        to_rows,
+        torch.get_num_threads(),
+    )
+    return to_queries, to_answers, to_rows
+
+
 @torch.library.custom_op("graphkit::shared_loss_gradients", mutates_args=())
 def shared_loss_gradients(
     gradient: Tensor,
@@ -132,22 +214,7 @@ def shared_loss_gradients(
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of queries, answers and rows, from that of the losses, float32[B], and what `shared_losses` found."""
-    to_queries, to_answers, to_rows = (buffers.empty(*x.shape) for x in (queries, answers, rows))
-    _native.shared_loss_gradients(
-        NUMBERS[kind],
-        queries,
-        answers,
-        rows,
-        inside,
-        gradient,
-        of_answers,
-        slopes,
-        to_queries,
-        to_answers,
-        to_rows,
-        torch.get_num_threads(),
-    )
-    return to_queries, to_answers, to_rows
+    return _shared_loss_gradients(gradient, of_answers, slopes, queries, PlacedRows(answers, None), rows, kind, inside)
 
 
 @shared_loss_gradients.register_fake
