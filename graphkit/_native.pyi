@@ -53,7 +53,9 @@ class QueryStream:
         structures: list[tuple[Ids, int]],
         batch_size: int,
         negatives: int,
+        chunks: int,
         mode: int,
+        corruption: int,
         answers: int,
         backtracking: bool,
         expansion_limit: int,
@@ -68,7 +70,18 @@ class QueryStream:
     def next(
         self,
     ) -> tuple[
-        int, Ids, Ids, Ids, Ids, NDArray[np.bool_], NDArray[np.float64], Ids | None, NDArray[np.bool_] | None, Ids, int
+        int,
+        Ids,
+        Ids,
+        Ids,
+        Ids,
+        NDArray[np.bool_],
+        NDArray[np.float64],
+        Ids | None,
+        NDArray[np.bool_] | None,
+        NDArray[np.float32] | None,
+        Ids,
+        int,
     ]: ...
 
 def adjacency_fault(starts: NDArray[Any], targets: NDArray[Any]) -> tuple[int, int, int] | None: ...
@@ -169,6 +182,7 @@ def shared_losses(
     places: Tensor | None,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     inside: float,
     offset: float,
     sharpness: float,
@@ -183,6 +197,7 @@ def shared_loss_gradients(
     answers: Tensor,
     places: Tensor | None,
     rows: Tensor,
+    chunks: int,
     inside: float,
     of_losses: Tensor,
     of_answer_distances: Tensor,

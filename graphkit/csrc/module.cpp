@@ -272,7 +272,7 @@ class QueryStream {
                 unsigned ahead, std::uint64_t first)
         : index_(std::move(index)),
           sampling_(
-              nb::cast<const Index&>(index_).visit([&](const auto& g) { return QuerySampling(g, programs, options); })),
+              nb::cast<const Index&>(index_).visit([&](const auto& g) { return make_sampling(g, programs, options); })),
           stream_(
               [this, &index = nb::cast<const Index&>(index_)](std::uint64_t number, QueryBatch& out,
                                                               const std::stop_token& stop) {
@@ -282,15 +282,19 @@ class QueryStream {
               threads, ahead, first) {}
 
     // (number, sizes [S], rows, positives [B], counts [B], counted [B], log_probs [B], candidates or None, mask [B, K]
-    // or None, outcomes [S, kOutcomes], failed segment or -1)
+    // or None, log_weights as candidates or None, outcomes [S, kOutcomes], failed segment or -1)
     nb::tuple next() {
         const auto batch = next_batch(stream_);
         const QueryOptions& options = sampling_.options();
         const std::size_t size = options.batch_size, width = options.negatives;
-        nb::object candidates = nb::none(), mask = nb::none();
+        nb::object candidates = nb::none(), mask = nb::none(), log_weights = nb::none();
         if (options.mode != Negatives::kNone) {
-            candidates = options.mode == Negatives::kOwn ? borrow(batch->candidates.data(), {size, width}, batch)
-                                                         : borrow(batch->candidates.data(), {width}, batch);
+            const auto placed = [&](auto* data) {
+                return options.mode == Negatives::kOwn ? borrow(data, {size, width}, batch)
+                                                       : borrow(data, {options.chunks * width}, batch);
+            };
+            candidates = placed(batch->candidates.data());
+            if (!batch->log_weights.empty()) log_weights = placed(batch->log_weights.data());
             mask = borrow(reinterpret_cast<const bool*>(batch->mask.data()), {size, width}, batch);
         }
         return nb::make_tuple(batch->number, borrow(batch->sizes.data(), {batch->sizes.size()}, batch),
@@ -298,11 +302,18 @@ class QueryStream {
                               borrow(batch->positives.data(), {size}, batch),
                               borrow(batch->counts.data(), {size}, batch),
                               borrow(reinterpret_cast<const bool*>(batch->counted.data()), {size}, batch),
-                              borrow(batch->log_probs.data(), {size}, batch), candidates, mask,
+                              borrow(batch->log_probs.data(), {size}, batch), candidates, mask, log_weights,
                               borrow(batch->outcomes.data(), {batch->sizes.size(), kOutcomes}, batch), batch->failed);
     }
 
   private:
+    template <class Rel, class Offset>
+    static QuerySampling make_sampling(const IndexView<Rel, Offset>& graph, const std::vector<Program>& programs,
+                                       const QueryOptions& options) {
+        const nb::gil_scoped_release release;  // tables of a large graph take seconds
+        return QuerySampling(graph, programs, options);
+    }
+
     nb::object index_;  // kept alive for the threads of the stream, which end first
     QuerySampling sampling_;
     std::shared_ptr<BufferPool<SamplingSpace>> spaces_ = std::make_shared<BufferPool<SamplingSpace>>();
@@ -311,16 +322,19 @@ class QueryStream {
 
 // `structures` are pairs of a program's code [n, 2] and the width of its rows.
 QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Code, std::uint64_t>>& structures,
-                               std::uint64_t batch_size, std::uint64_t negatives, int mode, int answers,
-                               bool backtracking, std::uint64_t expansion_limit, std::uint64_t min_answers,
-                               std::uint64_t max_answers, std::uint64_t attempts, std::uint64_t seed, unsigned threads,
-                               unsigned ahead, std::uint64_t first) {
+                               std::uint64_t batch_size, std::uint64_t negatives, std::uint64_t chunks, int mode,
+                               int corruption, int answers, bool backtracking, std::uint64_t expansion_limit,
+                               std::uint64_t min_answers, std::uint64_t max_answers, std::uint64_t attempts,
+                               std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
     if (nb::cast<const Index&>(index).num_edges() == 0)
         throw std::invalid_argument("the graph has no edges to draw queries from");
     if (structures.empty() || batch_size == 0 || attempts == 0 || threads == 0 || ahead == 0)
         throw std::invalid_argument("structures, batch_size, attempts, threads and ahead must be positive");
     if (mode < 0 || mode > 2 || answers < 0 || answers > 1)
         throw std::invalid_argument("mode must be 0, 1 or 2, and answers 0 or 1");
+    if (corruption < 0 || corruption > 2 || (corruption == 2 && mode == 2))
+        throw std::invalid_argument("corruption must be 0, 1 or 2, and not 2 with mode 2");
+    if (chunks == 0 || chunks > batch_size) throw std::invalid_argument("chunks must be from 1 to batch_size");
     std::vector<Program> programs;
     for (const auto& [code, width] : structures) {
         programs.emplace_back(std::span(code.data(), code.size()), width);
@@ -328,7 +342,9 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
     }
     const QueryOptions options{batch_size,
                                negatives,
+                               chunks,
                                static_cast<Negatives>(mode),
+                               static_cast<Corruption>(corruption),
                                static_cast<AnswerDraw>(answers),
                                backtracking,
                                expansion_limit,
@@ -385,9 +401,9 @@ NB_MODULE(_native, m) {
 
     nb::class_<QueryStream>(m, "QueryStream")
         .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
-             nb::arg("negatives"), nb::arg("mode"), nb::arg("answers"), nb::arg("backtracking"),
-             nb::arg("expansion_limit"), nb::arg("min_answers"), nb::arg("max_answers"), nb::arg("attempts"),
-             nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
+             nb::arg("negatives"), nb::arg("chunks"), nb::arg("mode"), nb::arg("corruption"), nb::arg("answers"),
+             nb::arg("backtracking"), nb::arg("expansion_limit"), nb::arg("min_answers"), nb::arg("max_answers"),
+             nb::arg("attempts"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
         .def("next", &QueryStream::next);
 }
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from graphkit.engine.kernels import (
     PairDistance,
     PlacedRows,
+    chunk_scores,
     cross_entropy,
     log_sigmoid_gradients,
     log_sigmoid_losses,
@@ -53,23 +54,26 @@ class Loss(ABC):
         negatives: Tensor,
         mask: Tensor,
         population: Tensor,
+        *,
+        chunks: int = 1,
     ) -> Tensor:
-        """The loss against negatives that all queries share, where logits are a constant minus a distance.
+        """The loss against negatives that queries share, where logits are a constant minus a distance.
 
         Args:
             distance: what logits are.
             queries: float32[B, W].
             answers: float32[B, D], one of each query.
-            negatives: float32[K, D].
+            negatives: float32[C K, D], those of the queries of each chunk, chunk after chunk.
             mask: see `sampled`.
             population: see `sampled`.
+            chunks: C; query b is of chunk b C // B.
 
         Returns:
             float[B].
         """
         own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
         positive = distance.scores(queries, answers, own).squeeze(1)
-        return self.sampled(positive, distance.scores(queries, negatives), mask, population)
+        return self.sampled(positive, chunk_scores(distance, queries, negatives, chunks), mask, population)
 
     def shared_gradients(
         self,
@@ -79,6 +83,8 @@ class Loss(ABC):
         negatives: Tensor,
         mask: Tensor,
         weights: Tensor,
+        *,
+        chunks: int = 1,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """The loss of `shared_distances`, and its gradients, without autograd.
 
@@ -89,6 +95,7 @@ class Loss(ABC):
             negatives: as there.
             mask: as there.
             weights: float32[B], by which losses are added up.
+            chunks: as there.
 
         Returns:
             float32[B]; gradients of the weighted sum with respect to queries, answers and negatives, bit for bit those
@@ -181,12 +188,14 @@ class LogSigmoid(Loss):
         negatives: Tensor,
         mask: Tensor,
         population: Tensor,
+        *,
+        chunks: int = 1,
     ) -> Tensor:
         """The loss against shared negatives, one operation, unless `sampled` is a subclass's; see the base class."""
         if type(self).sampled is not LogSigmoid.sampled:
-            return super().shared_distances(distance, queries, answers, negatives, mask, population)
+            return super().shared_distances(distance, queries, answers, negatives, mask, population, chunks=chunks)
         sharpness = self.adversarial_temperature
-        return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness)
+        return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness, chunks=chunks)
 
     def shared_gradients(
         self,
@@ -196,10 +205,20 @@ class LogSigmoid(Loss):
         negatives: Tensor,
         mask: Tensor,
         weights: Tensor,
+        *,
+        chunks: int = 1,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """See the base class; None where a subclass takes another loss."""
         own = (type(self).sampled, type(self).shared_distances)
         if own != (LogSigmoid.sampled, LogSigmoid.shared_distances):
             return None
-        sharpness = self.adversarial_temperature
-        return log_sigmoid_gradients(distance, queries, answers, negatives, mask, weights, sharpness=sharpness)
+        return log_sigmoid_gradients(
+            distance,
+            queries,
+            answers,
+            negatives,
+            mask,
+            weights,
+            sharpness=self.adversarial_temperature,
+            chunks=chunks,
+        )

@@ -23,9 +23,11 @@ from graphkit.samplers.native_sampler import NativeSampler, as_tensor, require_n
 
 NegativeMode = Literal["none", "own", "shared"]
 AnswerDraw = Literal["uniform", "degree"]
-#: Both in the order of the native enumerations.
+Corruption = Literal["uniform", "degree", "typed"]
+#: All in the order of the native enumerations.
 NEGATIVE_MODES: tuple[NegativeMode, ...] = get_args(NegativeMode)
 ANSWER_DRAWS: tuple[AnswerDraw, ...] = get_args(AnswerDraw)
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 
 #: Walks that are tried for one query before the sampler gives up.
 ATTEMPTS = 100_000
@@ -40,10 +42,15 @@ class SamplerOptions:
     structures: str = "1p"
     #: B, queries a batch
     batch_size: int = 1024
-    #: how negatives are drawn: "own" for each query, "shared" by the batch, or "none"
+    #: how negatives are drawn: "own" for each query, "shared" by many, or "none"
     mode: NegativeMode = "own"
-    #: K, negatives a query (own) or candidates a batch (shared); 0 with "none"
+    #: K, negatives of a query (own), or candidates that the queries of a chunk share; 0 with "none"
     negatives: int = 128
+    #: C, chunks of a batch (shared), of equally many queries; each has candidates of its own
+    chunks: int = 1
+    #: what negatives and candidates are drawn by: "uniform" over the entities, by "degree", or (own ones) "typed", from
+    #: the ranges of the relations that lead to the answer; see `QuerySampler`
+    corruption: Corruption = "uniform"
     #: what the answers of multi-hop queries are drawn by: "uniform" over the entities, or by "degree"
     answers: AnswerDraw = "uniform"
     #: whether a relation may be followed by its own inverse
@@ -72,7 +79,9 @@ class SamplerOptions:
             raise GraphkitError(f"mode is {self.mode!r}, and one of {', '.join(NEGATIVE_MODES)} is needed")
         if self.answers not in ANSWER_DRAWS:
             raise GraphkitError(f"answers is {self.answers!r}, and one of {', '.join(ANSWER_DRAWS)} is needed")
-        for name in ("batch_size", "negatives"):
+        if self.corruption not in CORRUPTIONS:
+            raise GraphkitError(f"corruption is {self.corruption!r}, and one of {', '.join(CORRUPTIONS)} is needed")
+        for name in ("batch_size", "negatives", "chunks"):
             if type(getattr(self, name)) is not int:
                 raise GraphkitError(f"{name} is {getattr(self, name)!r}, and a whole number is needed")
         if self.batch_size < 1:
@@ -84,6 +93,22 @@ class SamplerOptions:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
+        if not 1 <= self.chunks <= self.batch_size:
+            raise GraphkitError(
+                f"chunks is {self.chunks}, and a number from 1 to batch_size, {self.batch_size}, is needed"
+            )
+        if self.mode != "shared" and self.chunks != 1:
+            raise GraphkitError(f"chunks is {self.chunks} with mode {self.mode}; give 1, or mode shared")
+        if self.mode == "none" and self.corruption != "uniform":
+            raise GraphkitError(
+                f"corruption is {self.corruption} with mode none, which draws no negatives; give uniform, or mode own "
+                "or shared"
+            )
+        if self.mode == "shared" and self.corruption == "typed":
+            raise GraphkitError(
+                "corruption is typed with mode shared, and candidates of all queries have no relation to be typed by; "
+                "give mode own, or corruption degree or uniform"
+            )
         for name in ("expansion_limit", "min_answers", "max_answers"):
             value = getattr(self, name)
             if type(value) is not int and (value is not None or name == "min_answers"):
@@ -170,14 +195,24 @@ class QuerySampler(NativeSampler[QueryBatch]):
 
     *Answers.* Positives and negatives are verified exactly: a positive is an answer, and no masked-in negative is ever
     one. Negatives are uniform over the entities that are no answer (own; with repetition, and masked out where there
-    are none), or uniform over all entities with a mask (shared). Most queries are executed forwards from their anchors,
-    which lists and counts their answers. Where that would lead through a hub, entities are tested backwards instead,
-    one by one, and the answers are not counted but estimated (`QueryBatch.counted`). A step along a relation is listed
-    when it leads from one entity, or from at most `SamplerOptions.expansion_limit` of them along at most as many edges;
-    an intersection, when a branch is listed with at most as many entities; a union, when all of its branches are, with
-    at most as many together. A query that most candidates answer is listed after all, and so is every multi-hop query
-    if their number of answers is bounded; without a limit a thread may hold as many entities as the graph has for each
-    of 256 queries.
+    are none), or uniform over all entities with a mask (shared), unless `SamplerOptions.corruption` says otherwise.
+    Most queries are executed forwards from their anchors, which lists and counts their answers. Where that would lead
+    through a hub, entities are tested backwards instead, one by one, and the answers are not counted but estimated
+    (`QueryBatch.counted`). A step along a relation is listed when it leads from one entity, or from at most
+    `SamplerOptions.expansion_limit` of them along at most as many edges; an intersection, when a branch is listed with
+    at most as many entities; a union, when all of its branches are, with at most as many together. A query that most
+    candidates answer is listed after all, and so is every multi-hop query if their number of answers is bounded;
+    without a limit a thread may hold as many entities as the graph has for each of 256 queries.
+
+    *Corruption* is PyKEEN's word for what negatives are drawn by. With "degree" they are drawn in proportion to their
+    number of edges. With "typed" (PyKEEN: pseudo-typed; Krompass et al., ISWC 2015) one of the relations that lead to
+    the answer is drawn uniformly for each negative, then uniformly one of the entities that it leads to from anywhere.
+    These relations are the last ones of a query that are not negated: of 2p the second, of 2i and 2u both, of 2in the
+    first; in general those with no relation above them in the query tree, and an even number of negations. Where there
+    are none, negatives are uniform. Draws that are answers are drawn again, up to 64 times. If one of the negatives of
+    a query is an answer even then (most often because all that may be drawn are answers) all negatives of this query
+    are drawn uniformly instead. `QueryBatch.log_weights` weighs each against a uniform draw, by the draw that it comes
+    from: exactly, and 0 where a query fell back. "degree" keeps 4 bytes an entity in memory, "typed" 4 bytes a run.
 
     Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
     starts at batch n equals the rest of one that started at 0.
@@ -222,7 +257,8 @@ class QuerySampler(NativeSampler[QueryBatch]):
         return merged
 
     def _made(self, parts: Any) -> QueryBatch:
-        number, sizes, rows, positives, counts, counted, log_probs, negatives, mask, outcomes, failed = parts
+        number, sizes, rows, positives, counts, counted, log_probs, *negatives, outcomes, failed = parts
+        candidates, mask, log_weights = map(as_tensor, negatives)
         if failed >= 0:
             self.close()  # whoever asks again starts at the same batch
             raise _cannot_draw(self.options.parsed[failed], SamplingStatistics(*outcomes[failed].tolist()))
@@ -234,8 +270,9 @@ class QuerySampler(NativeSampler[QueryBatch]):
             answer_counts=torch.from_numpy(counts),
             counted=torch.from_numpy(counted),
             log_probs=torch.from_numpy(log_probs),
-            negatives=as_tensor(negatives),
-            mask=as_tensor(mask),
+            negatives=candidates,
+            mask=mask,
+            log_weights=log_weights,
         )
 
     def _start(self) -> Any:
@@ -245,7 +282,9 @@ class QuerySampler(NativeSampler[QueryBatch]):
             structures=[(program_code(structure), structure.width) for structure in options.parsed],
             batch_size=options.batch_size,
             negatives=options.negatives,
+            chunks=options.chunks,
             mode=NEGATIVE_MODES.index(options.mode),
+            corruption=CORRUPTIONS.index(options.corruption),
             answers=ANSWER_DRAWS.index(options.answers),
             backtracking=options.backtracking,
             expansion_limit=2**63 - 1 if options.expansion_limit is None else options.expansion_limit,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
@@ -20,13 +20,15 @@ from graphkit.queries.reference import evaluate
 from graphkit.queries.tree import is_complement, post_order
 from graphkit.samplers.batch import QueryBatch, Segment
 from graphkit.samplers.query_sampler import SamplerOptions, SamplingStatistics
+from graphkit.samplers.reference_corruption import ByDegree, ByType, leading_relations
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
 #: Lanes that belong to a batch as a whole, and to the order of an epoch.
 BATCH_LANE = 0xFFFFFFFF
 EPOCH_LANE = 0xFFFFFFFE
-#: Rounds in which negatives that are answers are drawn again, before all answers of a query are listed after all.
+#: Rounds in which negatives that are answers are drawn again, before all answers of a query are listed after all; or
+#: before its negatives are drawn uniformly, where they are not anyway.
 PATIENCE = 64
 
 
@@ -116,8 +118,9 @@ def sample_counted(
     """Returns a batch, and what became of the attempts to draw the queries of each structure."""
     batch_random = LaneRandom(options.seed, number, BATCH_LANE)
     numbers = SplitMix(batch_random.next())
-    shared = [numbers.below(graph.num_entities) for _ in range(options.negatives)]
-    source = _Source(graph, options, shared)
+    source = _Source(graph, options)
+    if options.mode == "shared":
+        source.share(numbers)
     # The query at place g of the stream has structure g modulo their number.
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
@@ -132,6 +135,7 @@ def sample_counted(
             if place % len(parsed) != i:
                 continue
             random = LaneRandom(options.seed, number, len(lanes))
+            source.chunk = len(lanes) * options.chunks // options.batch_size
             if structure == ONE_HOP:
                 one_hops = [j for j, other in enumerate(parsed) if other == ONE_HOP]
                 drawn = source.edge(place // len(parsed) * len(one_hops) + one_hops.index(i), random)
@@ -148,9 +152,10 @@ def sample_counted(
         elif rows:
             segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
     own_mode, with_negatives = options.mode == "own", options.mode != "none"
-    negatives = torch.tensor([drawn.own for drawn in lanes] if own_mode else shared)
+    negatives = torch.tensor([drawn.negatives.own for drawn in lanes] if own_mode else source.shared)
+    weights = [drawn.negatives.weights for drawn in lanes] if own_mode else source.shared_weights
     verified = [[len(drawn.answers) < graph.num_entities] * options.negatives for drawn in lanes]
-    in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn in lanes]
+    in_shared = [[x not in drawn.answers for x in drawn.negatives.shared] for drawn in lanes]
     counts = [len(drawn.answers) if drawn.counted else source.estimate(drawn) for drawn in lanes]
     batch = QueryBatch(
         number=number,
@@ -161,8 +166,22 @@ def sample_counted(
         log_probs=torch.tensor([drawn.log_prob for drawn in lanes], dtype=torch.float64),
         negatives=negatives if with_negatives else None,
         mask=torch.tensor(verified if own_mode else in_shared) if with_negatives else None,
+        log_weights=torch.tensor(weights, dtype=torch.float64).log().float() if source.corrupts else None,
     )
     return batch, statistics
+
+
+@dataclass(frozen=True)
+class _Negatives:
+    #: of the query alone, and the weight of each
+    own: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    #: weights of the answers among the entities that were drawn first
+    answered: float = 0
+    #: whether all answers had to be listed
+    after_all: bool = False
+    #: those of the query's chunk
+    shared: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -172,27 +191,37 @@ class _Drawn:
     answers: frozenset[int]
     counted: bool
     log_prob: float
-    #: negatives of its own
-    own: list[int]
-    #: answers among the entities that were drawn first, as negatives
-    hits: int = 0
+    negatives: _Negatives
 
 
 class _Source:
     """Queries of one graph, drawn one by one."""
 
-    def __init__(self, graph: KnowledgeGraph, options: SamplerOptions, shared: list[int]) -> None:
-        self.options, self.shared = options, shared
+    def __init__(self, graph: KnowledgeGraph, options: SamplerOptions) -> None:
+        self.options = options
         self.entities = frozenset(range(graph.num_entities))
         self.edges: list[tuple[int, int, int]] = [(h, r, t) for h, r, t in directed_edges(graph).tolist()]
+        self.corrupts = options.corruption != "uniform"
+        self.by_degree = ByDegree(self.edges, graph.num_entities)
+        #: the candidates of the batch, chunk after chunk, and the weight of each
+        self.shared: list[int] = []
+        self.shared_weights: list[float] = []
+        #: that of the query which is drawn
+        self.chunk = 0
+
+    def share(self, numbers: SplitMix) -> None:
+        """Draws the candidates of a batch."""
+        for _ in range(self.options.chunks * self.options.negatives):
+            self.shared.append(self.by_degree.draw(numbers) if self.corrupts else numbers.below(len(self.entities)))
+        self.shared_weights = [self.by_degree.weight(x) if self.corrupts else 1.0 for x in self.shared]
 
     def edge(self, position: int, random: LaneRandom) -> _Drawn:
         """Returns the one-hop query at a position of the epochs."""
         epoch, place = divmod(position, len(self.edges))
         head, relation, tail = self.edges[permute(place, len(self.edges), self.options.seed, epoch)]
         answers = frozenset(t for h, r, t in self.edges if (h, r) == (head, relation))
-        own, *_ = self._negatives(answers, True, random)
-        return _Drawn([head, relation], tail, answers, True, -math.log(len(self.edges)), own)
+        negatives = self._negatives(Projection(Anchor(head), relation), answers, True, random)
+        return _Drawn([head, relation], tail, answers, True, -math.log(len(self.edges)), negatives)
 
     def query(self, structure: Structure, random: LaneRandom, outcomes: Counter[str]) -> _Drawn:
         """Returns the first walk that is not rejected, and counts why the others were."""
@@ -218,15 +247,20 @@ class _Source:
             elif start not in answers:
                 outcomes["refuted"] += 1
             else:
-                own, hits, after_all = self._negatives(answers, counted, random)
-                if not after_all or answers != self.entities:
-                    return _Drawn(walk.row, start, answers, counted or after_all, walk.log_prob, own, hits)
+                negatives = self._negatives(tree, answers, counted, random)
+                counted = counted or negatives.after_all
+                if not negatives.after_all or answers != self.entities:
+                    return _Drawn(walk.row, start, answers, counted, walk.log_prob, negatives)
                 outcomes["everything"] += 1
 
     def estimate(self, drawn: _Drawn) -> int:
         """Returns the number of answers that is told of a query that is not counted."""
         size, options = len(self.entities), self.options
-        share = drawn.hits * size // options.negatives if options.negatives else 0
+        answered = drawn.negatives.answered
+        share = 0
+        if options.negatives:
+            by_weight = answered * size / options.negatives
+            share = int(by_weight) if self.corrupts else int(answered) * size // options.negatives
         return min(max(share, options.expansion_limit or 0), size - 1)
 
     def _evaluate(self, node: Node) -> frozenset[int]:
@@ -256,15 +290,35 @@ class _Source:
                 small = sum(len(self._evaluate(branch)) for branch in inner) <= limit
                 return small and all(map(self._is_listed, node.branches))
 
-    def _negatives(self, answers: frozenset[int], counted: bool, random: LaneRandom) -> tuple[list[int], int, bool]:
-        """Returns negatives of its own, the answers among those drawn first, and whether all had to be listed."""
+    def _negatives(self, tree: Node, answers: frozenset[int], counted: bool, random: LaneRandom) -> _Negatives:
         if self.options.mode == "none":
-            return [], 0, False
+            return _Negatives()
         if self.options.mode == "shared":
-            met = sum(candidate in answers for candidate in self.shared)
-            return [], met, not counted and met == len(self.shared)
-        size = len(self.entities)
+            size = self.options.negatives
+            own = slice(self.chunk * size, (self.chunk + 1) * size)
+            shared = self.shared[own]
+            met = [w for x, w in zip(shared, self.shared_weights[own], strict=True) if x in answers]
+            return _Negatives(shared=shared, answered=_total(met), after_all=not counted and len(met) == size)
         numbers = SplitMix(random.next())
+        return self._corrupted(tree, answers, numbers) or self._uniform(answers, counted, numbers)
+
+    def _corrupted(self, tree: Node, answers: frozenset[int], numbers: SplitMix) -> _Negatives | None:
+        """Returns negatives that are not drawn uniformly; None where they are to be."""
+        relations = leading_relations(tree)
+        if not self.corrupts or (self.options.corruption == "typed" and not relations):
+            return None
+        typed = self.options.corruption == "typed"
+        law: ByDegree | ByType = ByType(self.edges, len(self.entities), relations) if typed else self.by_degree
+        own = [law.draw(numbers) for _ in range(self.options.negatives)]
+        answered = _total([law.weight(entity) for entity in own if entity in answers])
+        for _ in range(PATIENCE):
+            own = [law.draw(numbers) if entity in answers else entity for entity in own]
+        if answers.intersection(own):
+            return None
+        return _Negatives(own, [law.weight(entity) for entity in own], answered)
+
+    def _uniform(self, answers: frozenset[int], counted: bool, numbers: SplitMix) -> _Negatives:
+        size = len(self.entities)
         own = [numbers.below(size) for _ in range(self.options.negatives)]
         rest = sorted(self.entities - answers)
         first = sum(entity in answers for entity in own)
@@ -276,7 +330,7 @@ class _Source:
             for k in hits:
                 own[k] = (rest[numbers.below(len(rest))] if rest else 0) if by_rank else numbers.below(size)
             if by_rank or not hits:
-                return own, first, after_all
+                return _Negatives(own, [1.0] * len(own), first, after_all)
         raise AssertionError
 
 
@@ -324,6 +378,13 @@ class _Walk:
                 if isinstance(node.operand, Negation):
                     return self.down(node.operand.operand, x)
                 return self.down(node.operand, self.entity())
+
+
+def _total(weights: list[float]) -> float:
+    total = 0.0  # one after the other: `sum` makes up for rounding
+    for weight in weights:
+        total += weight
+    return total
 
 
 def _repeats(tree: Node) -> bool:

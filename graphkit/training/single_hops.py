@@ -40,7 +40,9 @@ def gradients_by_hand(model: Model, loss: Loss, batch: GatheredBatch, weights: T
         return None
     queries, back = projected
     negatives = copied_rows(batch.rows, placed[2])
-    if (found := loss.shared_gradients(distance, queries, answers, negatives, mask, weights)) is None:
+    if (
+        found := loss.shared_gradients(distance, queries, answers, negatives, mask, weights, chunks=batch.batch.chunks)
+    ) is None:
         return None
     losses, of_queries, of_answers, of_negatives = found
     of_anchors, of_relations = back(of_queries)
@@ -52,14 +54,10 @@ def gradients_by_hand(model: Model, loss: Loss, batch: GatheredBatch, weights: T
 
 
 def _is_simple(model: Model, batch: GatheredBatch) -> bool:
-    """Tells whether queries are rows followed along one relation, against the same negatives, all in host memory."""
+    """Tells whether queries are rows followed along one relation, all of it in host memory."""
     kind, segments, relations = type(model), batch.batch.segments, model.relations
-    mask, negatives = batch.batch.mask, batch.negatives
     return (
         batch.batch.shared
-        and mask is not None
-        and negatives is not None
-        and len(negatives) == mask.shape[1]  # all share the same
         and len(segments) == 1
         and segments[0].structure == ONE_HOP
         and all(getattr(kind, name) is getattr(Model, name) for name in ("start", "candidates", "embed_all"))

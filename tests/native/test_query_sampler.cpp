@@ -44,6 +44,7 @@ void are_equal(const QueryBatch& one, const QueryBatch& other) {
     CHECK_EQ(one.counted, other.counted);
     CHECK_EQ(one.log_probs, other.log_probs);
     CHECK_EQ(one.candidates, other.candidates);
+    CHECK_EQ(one.log_weights, other.log_weights);
     CHECK_EQ(one.mask, other.mask);
     CHECK_EQ(one.outcomes, other.outcomes);
 }
@@ -57,8 +58,10 @@ void is_sound(const Drawn& graph, const std::vector<std::string>& names, const Q
     CHECK_EQ(batch.positives.size(), size);
     CHECK_EQ(batch.counts.size(), size);
     CHECK_EQ(batch.log_probs.size(), size);
-    CHECK_EQ(batch.candidates.size(), options.mode == Negatives::kOwn ? size * width : width);
+    CHECK_EQ(batch.candidates.size(), (options.mode == Negatives::kOwn ? size : options.chunks) * width);
     CHECK_EQ(batch.mask.size(), size * width);
+    CHECK_EQ(batch.log_weights.size(), options.corruption == Corruption::kUniform ? 0 : batch.candidates.size());
+    for (const float log_weight : batch.log_weights) CHECK(std::isfinite(log_weight));
     std::uint64_t lane = 0, place = 0;
     for (std::size_t segment = 0; segment < names.size(); ++segment) {
         const Code& code = kCodes.at(names[segment]);
@@ -74,7 +77,8 @@ void is_sound(const Drawn& graph, const std::vector<std::string>& names, const Q
             if (names[segment] != "1p" && (batch.counted[lane] || options.mode != Negatives::kNone))
                 CHECK(known.size() < graph.entities);
             for (std::uint64_t k = 0; k < width; ++k) {
-                const std::int64_t candidate = batch.candidates[options.mode == Negatives::kOwn ? lane * width + k : k];
+                const std::uint64_t list = options.mode == Negatives::kOwn ? lane : lane * options.chunks / size;
+                const std::int64_t candidate = batch.candidates[list * width + k];
                 const bool answer = known.contains(candidate);
                 CHECK(candidate >= 0 && candidate < static_cast<std::int64_t>(graph.entities));
                 // Own negatives are masked in unless there is none; shared candidates wherever they are no answer.
@@ -158,6 +162,7 @@ TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
                 for (const std::uint64_t limit : {0, 3, 1000}) {
                     const QueryOptions options{.batch_size = size,
                                                .negatives = 9,
+                                               .chunks = mode == Negatives::kShared ? 1 + seed % 5 : 1,
                                                .mode = mode,
                                                .answers = seed % 2 ? AnswerDraw::kDegree : AnswerDraw::kUniform,
                                                .backtracking = seed % 4 < 2,
@@ -169,6 +174,41 @@ TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
                     is_sound(graph, names, options, batch);
                 }
     }
+}
+
+TEST(corrupted_batches_of_random_graphs_are_sound) {
+    const std::vector<std::string> names = every_name();
+    for (unsigned seed = 0; seed < 8; ++seed) {
+        const Drawn graph = draw_graph(12 + seed, 2, 30, seed);
+        for (const std::uint64_t limit : {0, 3, 1000})
+            for (const auto& [mode, corruption] : {std::pair{Negatives::kOwn, Corruption::kDegree},
+                                                   {Negatives::kOwn, Corruption::kTyped},
+                                                   {Negatives::kShared, Corruption::kDegree}}) {
+                const QueryOptions options{.batch_size = 40,
+                                           .negatives = 9,
+                                           .mode = mode,
+                                           .corruption = corruption,
+                                           .expansion_limit = limit,
+                                           .attempts = 100'000,
+                                           .seed = seed};
+                const QueryBatch batch = fill(graph, sampling(graph, names, options), seed);
+                CHECK_EQ(batch.failed, QueryBatch::kAllDrawn);
+                is_sound(graph, names, options, batch);
+            }
+    }
+}
+
+TEST(many_numbers_are_those_drawn_one_by_one_below_any_size) {
+    for (const std::uint64_t size : {1ULL, 3ULL, 1000ULL, (1ULL << 32) - 1, 1ULL << 32}) {
+        SplitMix one(7), many(7);
+        std::vector<std::int64_t> row(50);
+        many.fill_below(size, row);
+        for (const std::int64_t number : row) CHECK_EQ(static_cast<std::uint64_t>(number), one.below(size));
+    }
+    SplitMix numbers(7);
+    std::uint64_t most = 0;
+    for (int i = 0; i < 100; ++i) most = std::max(most, numbers.below(1ULL << 40));
+    CHECK(most < 1ULL << 40 && most > 1ULL << 39);  // edges of a graph may be more than 2^32
 }
 
 TEST(batches_of_several_blocks_of_lanes_are_sound) {

@@ -15,9 +15,16 @@ from graphkit import GraphkitError
 from graphkit.queries import STRUCTURES, Intersection, Negation, Node, Projection, Structure, Union
 from graphkit.queries.tree import post_order
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions, query_sampler
+from graphkit.samplers.query_sampler import Corruption
 
 MODES = ("none", "own", "shared")
 ANSWERS = ("uniform", "degree")
+#: By mode.
+CORRUPTIONS: dict[str, tuple[Corruption, ...]] = {
+    "none": ("uniform",),
+    "own": ("uniform", "degree", "typed"),
+    "shared": ("uniform", "degree"),
+}
 
 #: Trees that no published structure has.
 OWN_STRUCTURES = {
@@ -40,10 +47,13 @@ def sampler_options(
 ) -> SamplerOptions:
     """Options for one-hop queries on a graph of so many entities."""
     mode = draw(st.sampled_from(modes))
+    batch_size = draw(st.integers(1, lanes))
     return SamplerOptions(
-        batch_size=draw(st.integers(1, lanes)),
+        batch_size=batch_size,
         mode=mode,  # type: ignore[arg-type]
         negatives=0 if mode == "none" else draw(st.integers(1, entities)),
+        chunks=draw(st.integers(1, min(batch_size, 5))) if mode == "shared" else 1,
+        corruption=draw(st.sampled_from(CORRUPTIONS[mode])),
         answers=draw(st.sampled_from(ANSWERS)),  # type: ignore[arg-type]
         backtracking=draw(st.booleans()),
         expansion_limit=draw(st.sampled_from([0, 1, 2, 3, 5, 1024, None])),
@@ -97,7 +107,8 @@ def take_if_drawable(sampler: QuerySampler, count: int) -> list[QueryBatch]:
 def content(batch: QueryBatch) -> tuple[object, ...]:
     """Everything in a batch, comparable: types and shapes too."""
     rows = [segment.rows for segment in batch.segments]
-    tensors = (*rows, batch.positives, batch.answer_counts, batch.counted, batch.log_probs, batch.negatives, batch.mask)
+    drawn = (batch.positives, batch.answer_counts, batch.counted, batch.log_probs, batch.negatives, batch.mask)
+    tensors = (*rows, *drawn, batch.log_weights)
     plain = [None if tensor is None else (tensor.dtype, tuple(tensor.shape), tensor.tolist()) for tensor in tensors]
     return (batch.number, [(segment.structure, segment.lanes) for segment in batch.segments], *plain)
 
@@ -109,7 +120,12 @@ def assert_equals_twin(batch: QueryBatch, twin: QueryBatch) -> None:
     parts, expected = content(batch), content(twin)
     logs = len(batch.segments) + 5  # after the number, the segments, their rows, positives, counts and counted
     assert parts[:logs] == expected[:logs]
-    assert parts[logs + 1 :] == expected[logs + 1 :]
+    assert parts[logs + 1 : -1] == expected[logs + 1 : -1]
+    weights, same = batch.log_weights, twin.log_weights
+    assert (weights is None) == (same is None)
+    if weights is not None and same is not None:
+        assert (weights.dtype, weights.shape) == (same.dtype, same.shape)
+        np.testing.assert_allclose(weights, same, rtol=1e-6, atol=1e-7)
 
 
 def rows_of(batch: QueryBatch) -> list[tuple[Structure, list[int]]]:
@@ -130,6 +146,9 @@ def candidates(batch: QueryBatch, lane: int) -> list[tuple[int, bool]]:
     assert batch.negatives is not None
     assert batch.mask is not None
     row = batch.negatives if batch.shared else batch.negatives[lane]
+    if batch.shared:
+        chunks = len(batch.negatives) // batch.mask.shape[1]
+        row = row.view(chunks, -1)[lane * chunks // batch.size]
     return list(zip(row.tolist(), batch.mask[lane].tolist(), strict=True))
 
 

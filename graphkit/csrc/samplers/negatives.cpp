@@ -20,17 +20,14 @@ bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members)
     return found != 0;
 }
 
-void SharedCandidates::draw(LaneRandom random, std::span<std::int64_t> list) {
+void SharedCandidates::take(std::span<const std::int64_t> list) {
     members_.clear(entities_);
     members_.begin(list.size());
     sorted_.clear();
     entities_.clear();
-    SplitMix numbers(random.next());
     for (std::uint32_t i = 0; i < list.size(); ++i) {
-        const std::uint64_t candidate = numbers.below(num_entities_);
-        list[i] = static_cast<std::int64_t>(candidate);
-        entities_.push_back(static_cast<Entity>(candidate));
-        sorted_.emplace_back(static_cast<Entity>(candidate), i);
+        entities_.push_back(static_cast<Entity>(list[i]));
+        sorted_.emplace_back(static_cast<Entity>(list[i]), i);
     }
     for (const Entity x : entities_) members_.insert(x);
     std::sort(sorted_.begin(), sorted_.end());

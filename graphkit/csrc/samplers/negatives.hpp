@@ -9,7 +9,6 @@
 #include "graph/index.hpp"
 #include "queries/entity_set.hpp"
 #include "queries/members.hpp"
-#include "samplers/philox.hpp"
 
 namespace graphkit {
 
@@ -29,20 +28,19 @@ inline std::uint64_t non_answer(std::span<const Entity> answers, std::uint64_t u
 // Whether any of `row` is one of `members`, which are compared one by one.
 bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members);
 
-// The candidates of a batch, drawn uniformly from all entities.
+// The candidates of a batch.
 class SharedCandidates {
   public:
-    explicit SharedCandidates(std::uint64_t num_entities) : num_entities_(num_entities), members_(num_entities) {}
+    explicit SharedCandidates(std::uint64_t num_entities) : members_(num_entities) {}
 
-    // Draws as many as `list` has room for.
-    void draw(LaneRandom random, std::span<std::int64_t> list);
+    // Takes those that were drawn.
+    void take(std::span<const std::int64_t> list);
     // Writes 1 for the candidates that are no answers, from the shorter side.
     void mask(const EntitySet& answers, std::span<std::uint8_t> mask) const;
     // In the order of the list.
     std::span<const Entity> entities() const { return entities_; }
 
   private:
-    std::uint64_t num_entities_;
     std::vector<std::pair<Entity, std::uint32_t>> sorted_;  // by entity, with the place in the list
     std::vector<Entity> entities_;
     Members members_;  // the candidates

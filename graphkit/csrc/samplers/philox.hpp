@@ -58,10 +58,12 @@ class SplitMix {
   public:
     explicit SplitMix(std::uint64_t start) : state_(start) {}
 
-    // Uniform in [0, size) up to a bias below size / 2^64; size is at most 2^32.
-    std::uint64_t below(std::uint64_t size) { return scale(scramble(state_ += kStep), size); }
+    // Uniform in [0, size) up to a bias below size / 2^64.
+    std::uint64_t below(std::uint64_t size) {
+        return static_cast<std::uint64_t>((static_cast<unsigned __int128>(scramble(state_ += kStep)) * size) >> 64);
+    }
 
-    // Fills `row` with what as many calls of `below` return.
+    // Fills `row` with what as many calls of `below` return; size is at most 2^32.
     void fill_below(std::uint64_t size, std::span<std::int64_t> row);
 
   private:

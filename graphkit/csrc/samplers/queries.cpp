@@ -17,7 +17,10 @@ constexpr std::uint64_t kBlockLanes = 256;
 template <class Rel, class Offset>
 QuerySampling::QuerySampling(const IndexView<Rel, Offset>& graph, const std::vector<Program>& programs,
                              const QueryOptions& options)
-    : walks_(programs.begin(), programs.end()), plans_(programs.begin(), programs.end()), options_(options) {
+    : walks_(programs.begin(), programs.end()),
+      plans_(programs.begin(), programs.end()),
+      options_(options),
+      tables_(graph, options.corruption) {
     for (const Walk& walk : walks_) one_hops_ += walk.one_hop();
     if (one_hops_ > 0) edges_.build(graph);
 }
@@ -41,10 +44,9 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
     out.counts.resize(size);
     out.counted.resize(size);
     out.log_probs.resize(size);
-    out.candidates.resize(options_.mode == Negatives::kOwn ? size * width : width);
+    out.candidates.resize((options_.mode == Negatives::kOwn ? size : options_.chunks) * width);
     out.mask.resize(size * width);
-    if (options_.mode == Negatives::kShared)
-        space.shared.draw({options_.seed, number, LaneRandom::kBatchLane}, out.candidates);
+    out.log_weights.resize(options_.corruption == Corruption::kUniform ? 0 : out.candidates.size());
 
     std::uint64_t ids = 0;
     for (std::uint64_t i = 0; i < plans_.size(); ++i) {
@@ -54,7 +56,8 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
     }
     out.rows.resize(ids);
 
-    Verifier verifier(options_, graph.num_entities(), space, out);
+    Verifier verifier(graph, options_, tables_, space, out);
+    verifier.draw_shared();
     Segment segment{.rows = out.rows.data()};
     std::uint64_t one_hops_before = 0;
     for (segment.index = 0; segment.index < plans_.size(); ++segment.index) {
@@ -76,7 +79,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
 
 template <class Rel, class Offset>
 void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
-                               Verifier& verifier, QueryBatch& out) const {
+                               Verifier<Rel, Offset>& verifier, QueryBatch& out) const {
     const std::uint64_t edges = graph.num_edges();
     const double log_prob = -std::log(static_cast<double>(edges));
     std::uint64_t position = segment.position, epoch = position / edges;
@@ -109,6 +112,7 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
             row[1] = static_cast<std::int64_t>(graph.run_relations[run[i]]);
             out.log_probs[lane] = log_prob;
             LaneRandom random(options_.seed, out.number, static_cast<std::uint32_t>(lane));
+            verifier.turn_to(row, walks_[segment.index].leading());
             verifier.accept(set_of(graph, graph.run(run[i])), space.answers.sets, graph.targets[edge[i]], false, lane,
                             random);
         }
@@ -119,7 +123,7 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
 // Returns false when a query could not be drawn within the attempts that are allowed.
 template <class Rel, class Offset>
 bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
-                               SamplingSpace& space, Verifier& verifier, QueryBatch& out) const {
+                               SamplingSpace& space, Verifier<Rel, Offset>& verifier, QueryBatch& out) const {
     const Walk& walk = walks_[segment.index];
     const BlockPlan& plan = plans_[segment.index];
     const BlockDrawer<Rel, Offset> drawer(graph, walk, options_.answers, options_.backtracking);
@@ -146,8 +150,10 @@ bool QuerySampling::fill_walks(const IndexView<Rel, Offset>& graph, const Segmen
             for (const std::uint32_t i : space.pending) {
                 Outcome& outcome = block.outcomes[i];
                 const std::uint64_t lane = first_lane + i;
-                if (outcome == Outcome::kDrawn)
+                if (outcome == Outcome::kDrawn) {
+                    verifier.turn_to(rows + i * walk.width(), walk.leading());
                     outcome = verifier.accept(answers, i, block.at(0, i), lane, block.random[i]);
+                }
                 ++outcomes[static_cast<std::size_t>(outcome)];
                 if (outcome == Outcome::kDrawn)
                     out.log_probs[lane] = block.log_probs[i];

@@ -49,14 +49,15 @@ class QuerySampling {
 
     template <class Rel, class Offset>
     void fill_edges(const IndexView<Rel, Offset>& graph, const Segment& segment, SamplingSpace& space,
-                    Verifier& verifier, QueryBatch& out) const;
+                    Verifier<Rel, Offset>& verifier, QueryBatch& out) const;
     template <class Rel, class Offset>
     bool fill_walks(const IndexView<Rel, Offset>& graph, const Segment& segment, const std::stop_token& stop,
-                    SamplingSpace& space, Verifier& verifier, QueryBatch& out) const;
+                    SamplingSpace& space, Verifier<Rel, Offset>& verifier, QueryBatch& out) const;
 
     std::vector<Walk> walks_;
     std::vector<BlockPlan> plans_;
     QueryOptions options_;
+    CorruptionTables tables_;
     EdgeDirectory edges_;         // built for one-hop queries alone
     std::uint64_t one_hops_ = 0;  // segments of one-hop queries, which share the epochs
 };

@@ -8,6 +8,7 @@
 #include "queries/block_answers.hpp"
 #include "queries/executor.hpp"
 #include "samplers/block.hpp"
+#include "samplers/corruption.hpp"
 #include "samplers/negatives.hpp"
 
 namespace graphkit {
@@ -15,13 +16,16 @@ namespace graphkit {
 enum class Negatives : std::uint8_t {
     kNone,    // positives only, for losses over all entities
     kOwn,     // `negatives` non-answers for each query
-    kShared,  // one list of candidates a batch, with a mask of those that are no answers
+    kShared,  // one list of candidates a chunk of the batch, with a mask of those that are no answers
 };
 
 struct QueryOptions {
     std::uint64_t batch_size = 0;
     std::uint64_t negatives = 0;
+    std::uint64_t chunks =
+        1;  // of a batch, whose queries share candidates: query b is of chunk b * chunks / batch_size
     Negatives mode = Negatives::kNone;
+    Corruption corruption = Corruption::kUniform;
     AnswerDraw answers = AnswerDraw::kUniform;
     bool backtracking = true;
     // Entities and edges at most that a step goes along to list all answers of a query (block_answers.hpp).
@@ -33,7 +37,7 @@ struct QueryOptions {
     std::uint64_t seed = 0;
 };
 
-// Row-major arrays of one batch; B = batch_size, K = negatives.
+// Row-major arrays of one batch; B = batch_size, K = negatives, C = chunks.
 struct QueryBatch {
     static constexpr std::int64_t kAllDrawn = -1;
 
@@ -44,8 +48,9 @@ struct QueryBatch {
     std::vector<std::int64_t> counts;      // [B] number of answers in the graph, an estimate where not counted
     std::vector<std::uint8_t> counted;     // [B] whether all answers were listed
     std::vector<double> log_probs;         // [B] of the walk among all walks, before any is rejected
-    std::vector<std::int64_t> candidates;  // [B, K] own, [K] shared, empty without negatives
+    std::vector<std::int64_t> candidates;  // [B, K] own, [C, K] shared, empty without negatives
     std::vector<std::uint8_t> mask;        // [B, K] 1 = verified: not an answer of the query
+    std::vector<float> log_weights;        // of the candidates, in the same places; empty where drawn uniformly
     std::vector<std::int64_t> outcomes;    // [segments, kOutcomes] attempts by what became of them
     std::int64_t failed = kAllDrawn;       // a segment of which a query could not be drawn: the batch is void
 };
@@ -63,6 +68,7 @@ struct SamplingSpace {
     std::vector<Asked> asked;
     std::vector<std::uint8_t> held;
     SharedCandidates shared;
+    CorruptionSpace corruption;
 };
 
 }  // namespace graphkit

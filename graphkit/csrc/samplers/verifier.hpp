@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -14,14 +15,32 @@
 
 namespace graphkit {
 
+template <class Rel, class Offset>
 class Verifier {
   public:
-    Verifier(const QueryOptions& options, std::uint64_t num_entities, SamplingSpace& space, QueryBatch& out)
+    Verifier(const IndexView<Rel, Offset>& graph, const QueryOptions& options, const CorruptionTables& tables,
+             SamplingSpace& space, QueryBatch& out)
         : options_(options),
-          num_entities_(num_entities),
-          bounded_(options.min_answers > 1 || options.max_answers < num_entities),
+          num_entities_(graph.num_entities()),
+          bounded_(options.min_answers > 1 || options.max_answers < num_entities_),
+          corruption_(graph, tables, space.corruption),
           space_(space),
           out_(out) {}
+
+    // Draws the candidates of the batch, where it has some: before any query is accepted.
+    void draw_shared() {
+        if (options_.mode != Negatives::kShared) return;
+        SplitMix numbers(LaneRandom(options_.seed, out_.number, LaneRandom::kBatchLane).next());
+        if (corruption_.uniform()) {
+            numbers.fill_below(num_entities_, out_.candidates);
+        } else {
+            corruption_.draw(out_.candidates, all_places(out_.candidates.size()), numbers);
+            corruption_.weigh(out_.candidates, out_.log_weights);
+        }
+    }
+
+    // Turns to the query that is accepted next, see CorruptionDraw.
+    void turn_to(const std::int64_t* ids, std::span<const std::uint32_t> leading) { corruption_.turn_to(ids, leading); }
 
     // A query whose answers are listed, in the memory of `sets` or of the index. `refutable` says whether the positive
     // may be none of them.
@@ -32,27 +51,28 @@ class Verifier {
             if (refutable && !is_answer(positive)) return Outcome::kRefuted;
             const auto row = this->row(lane);
             SplitMix numbers(random.next());
-            numbers.fill_below(num_entities_, row);
-            const auto compared = is_answer.compared();
-            if (compared.empty() || has_any(row, compared)) {
-                const auto keep = [&](Hits& hits) {
-                    space_.held.resize(hits.size());
-                    is_answer.test(space_.held, [&](std::size_t i) { return static_cast<Entity>(row[hits[i]]); });
-                    keep_held(hits);
-                };
-                find_hits(row.size(), keep);
-                redraw(row, numbers, sets, keep, [&](int) { return &answers; });
+            const auto keep = [&](Hits& hits) {
+                space_.held.resize(hits.size());
+                is_answer.test(space_.held, [&](std::size_t i) { return static_cast<Entity>(row[hits[i]]); });
+                keep_held(hits);
+            };
+            if (!corrupt(lane, numbers, keep)) {
+                numbers.fill_below(num_entities_, row);
+                const auto compared = is_answer.compared();
+                if (compared.empty() || has_any(row, compared)) {
+                    find_hits(row.size(), keep);
+                    redraw(row, numbers, sets, keep, [&](int) { return &answers; });
+                }
             }
             std::ranges::fill(mask(lane), answers.entities.size() < num_entities_);
         } else {
             if (refutable && !MemberTest(answers, 1, sets)(positive)) return Outcome::kRefuted;
-            if (options_.mode == Negatives::kShared) space_.shared.mask(answers, mask(lane));
+            if (options_.mode == Negatives::kShared) shared_of(lane).mask(answers, mask(lane));
         }
         return write(positive, answers.entities.size(), true, lane);
     }
 
     // The query in lane `place` of a block.
-    template <class Rel, class Offset>
     Outcome accept(BlockAnswers<Rel, Offset>& answers, std::uint32_t place, Entity positive, std::uint64_t lane,
                    LaneRandom& random) {
         const bool listed = answers.listed(place);
@@ -66,7 +86,8 @@ class Verifier {
     }
 
   private:
-    // Rounds in which negatives that are answers are drawn again, before all answers are listed after all.
+    // Rounds in which negatives that are answers are drawn again, before all answers are listed after all; or before
+    // the negatives of the query are drawn uniformly, where they are not anyway.
     static constexpr int kPatience = 64;
     using Hits = std::vector<std::uint32_t>;  // places of a row
 
@@ -76,11 +97,10 @@ class Verifier {
                           LaneRandom& random) {
         if (answers.refutable() && !test(answers, place, std::span(&positive, 1))[0]) return Outcome::kRefuted;
         std::uint64_t known = 0;  // answers, when they were listed after all
-        std::uint64_t hits = 0;   // of as many uniform draws as there are negatives
+        double answered = 0;      // of as many draws as there are negatives, each by its weight
         if (options_.mode == Negatives::kOwn) {
             const auto row = this->row(lane);
             SplitMix numbers(random.next());
-            numbers.fill_below(num_entities_, row);
             const auto keep = [&](Hits& places) { keep_answers(answers, place, row, places); };
             EntitySet all;
             const auto know = [&](int round) -> const EntitySet* {
@@ -90,20 +110,46 @@ class Verifier {
                 }
                 return known > 0 ? &all : nullptr;
             };
-            hits = find_hits(row.size(), keep);
-            redraw(row, numbers, space_.all_answers.sets, keep, know);
+            if (!corrupt(lane, numbers, keep, &answered)) {
+                numbers.fill_below(num_entities_, row);
+                answered = static_cast<double>(find_hits(row.size(), keep));
+                redraw(row, numbers, space_.all_answers.sets, keep, know);
+            }
             std::ranges::fill(mask(lane), 1);
         } else if (options_.mode == Negatives::kShared) {
-            const auto held = test(answers, place, space_.shared.entities());
+            const auto candidates = shared_of(lane).entities();
+            const auto held = test(answers, place, candidates);
             std::ranges::transform(held, mask(lane).begin(), [](std::uint8_t answer) { return answer == 0; });
-            hits = static_cast<std::uint64_t>(std::ranges::count(held, 1));
+            const auto hits = static_cast<std::size_t>(std::ranges::count(held, 1));
+            if (corruption_.uniform()) answered = static_cast<double>(hits);
+            for (std::size_t k = 0; k < held.size() && !corruption_.uniform(); ++k)
+                if (held[k]) answered += corruption_.weight(candidates[k]);
             if (hits == held.size()) known = answers.list_all(place, space_.all_answers).entities.size();
         }
         if (known == num_entities_) return Outcome::kEverything;
         if (known > 0) return write(positive, known, true, lane);
         // An estimate, which leaves room for what is no answer.
-        const std::uint64_t share = options_.negatives > 0 ? hits * num_entities_ / options_.negatives : 0;
-        return write(positive, std::min(std::max(share, options_.expansion_limit), num_entities_ - 1), false, lane);
+        const std::uint64_t estimate = std::max(estimated(answered), options_.expansion_limit);
+        return write(positive, std::min(estimate, num_entities_ - 1), false, lane);
+    }
+
+    // The candidates of the chunk of a lane.
+    const SharedCandidates& shared_of(std::uint64_t lane) {
+        const std::uint64_t chunk = lane * options_.chunks / options_.batch_size;
+        if (chunk != chunk_) {
+            chunk_ = chunk;
+            space_.shared.take(std::span(out_.candidates).subspan(chunk * options_.negatives, options_.negatives));
+        }
+        return space_.shared;
+    }
+
+    // Answers of a query by what was answered of the first draws, each by its weight.
+    std::uint64_t estimated(double answered) const {
+        if (options_.negatives == 0) return 0;
+        if (options_.corruption == Corruption::kUniform)
+            return static_cast<std::uint64_t>(answered) * num_entities_ / options_.negatives;
+        return static_cast<std::uint64_t>(answered * static_cast<double>(num_entities_) /
+                                          static_cast<double>(options_.negatives));
     }
 
     std::span<std::int64_t> row(std::uint64_t lane) {
@@ -129,13 +175,46 @@ class Verifier {
         return space_.held;
     }
 
+    // All places of a row, in `hits`.
+    Hits& all_places(std::size_t size) {
+        space_.hits.resize(size);
+        std::iota(space_.hits.begin(), space_.hits.end(), 0U);
+        return space_.hits;
+    }
+
     // The places of a row that hold answers, which `keep` leaves over; returns their number.
     template <class Keep>
     std::size_t find_hits(std::size_t size, Keep keep) {
-        space_.hits.resize(size);
-        std::iota(space_.hits.begin(), space_.hits.end(), 0U);
-        keep(space_.hits);
+        keep(all_places(size));
         return space_.hits.size();
+    }
+
+    // Draws the negatives of a lane otherwise than uniformly, and weighs them. False, and weights of 1, where they are
+    // to be drawn uniformly: by the options, or because an answer was drawn again and again. That no answer was says
+    // nothing of what was drawn instead, so that the weights are those of the draw in either case. `answered` gets the
+    // weights of the answers that were drawn first.
+    template <class Keep>
+    bool corrupt(std::uint64_t lane, SplitMix& numbers, Keep keep, double* answered = nullptr) {
+        if (options_.corruption == Corruption::kUniform) return false;
+        const auto log_weights = std::span(out_.log_weights).subspan(lane * options_.negatives, options_.negatives);
+        if (!corruption_.uniform()) {
+            const auto row = this->row(lane);
+            Hits& hits = all_places(row.size());
+            corruption_.draw(row, hits, numbers);
+            keep(hits);
+            for (std::size_t i = 0; answered != nullptr && i < hits.size(); ++i)
+                *answered += corruption_.weight(static_cast<std::uint64_t>(row[hits[i]]));
+            for (int round = 0; round < kPatience && !hits.empty(); ++round) {
+                corruption_.draw(row, hits, numbers);
+                keep(hits);
+            }
+            if (hits.empty()) {
+                corruption_.weigh(row, log_weights);
+                return true;
+            }
+        }
+        std::ranges::fill(log_weights, 0.0F);
+        return false;
     }
 
     // Draws those entities of a row that are answers again, round by round; or by their rank among those that are none,
@@ -184,8 +263,10 @@ class Verifier {
     const QueryOptions& options_;
     std::uint64_t num_entities_;
     bool bounded_;  // whether the number of answers decides
+    CorruptionDraw<Rel, Offset> corruption_;
     SamplingSpace& space_;
     QueryBatch& out_;
+    std::uint64_t chunk_ = std::numeric_limits<std::uint64_t>::max();  // whose candidates were taken last
 };
 
 }  // namespace graphkit

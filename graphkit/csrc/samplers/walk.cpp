@@ -3,7 +3,9 @@
 namespace graphkit {
 
 Walk::Walk(const Program& program) : nodes_(tree_of(program)), width_(program.width()) {
-    compile(static_cast<std::uint32_t>(nodes_.size() - 1), 0);
+    const auto root = static_cast<std::uint32_t>(nodes_.size() - 1);
+    compile(root, 0);
+    note_leading(root, false);
 }
 
 bool Walk::negates_twice(std::uint32_t node) const {
@@ -80,6 +82,15 @@ void Walk::note_successions(std::uint32_t node, std::uint32_t outer) {
         case Operation::kAnchor:
             break;
     }
+}
+
+void Walk::note_leading(std::uint32_t node, bool negated) {
+    const auto& [operation, column, operands, _] = nodes_[node];
+    if (operation == Operation::kProject) {
+        if (!negated) leading_.push_back(column);
+        return;
+    }
+    for (const std::uint32_t operand : operands) note_leading(operand, negated != (operation == Operation::kNegate));
 }
 
 // The operations of a subtree in post-order, and the columns that it reads.

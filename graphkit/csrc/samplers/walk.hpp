@@ -42,6 +42,9 @@ class Walk {
     const std::vector<ColumnPairs>& siblings() const { return siblings_; }
     // Relations that are followed one right after the other.
     const ColumnPairs& successions() const { return successions_; }
+    // Columns of the relations that lead to the answer: those with no projection and an even number of negations above
+    // them.
+    const std::vector<std::uint32_t>& leading() const { return leading_; }
 
     // Whether this is (anchor, relation, ?), without as much as a double negation.
     bool one_hop() const { return nodes_.size() == 2 && nodes_[1].operation == Operation::kProject; }
@@ -51,12 +54,14 @@ class Walk {
     void compile(std::uint32_t node, std::uint32_t slot);
     void note_siblings(const std::vector<std::uint32_t>& branches);
     void note_successions(std::uint32_t node, std::uint32_t outer);
+    void note_leading(std::uint32_t node, bool negated);
     void describe(std::uint32_t node, std::vector<std::uint64_t>& shape, std::vector<std::uint32_t>& columns) const;
 
     std::vector<QueryNode> nodes_;  // in post-order
     std::vector<WalkStep> steps_;
     std::vector<ColumnPairs> siblings_;
     ColumnPairs successions_;
+    std::vector<std::uint32_t> leading_;
     std::uint32_t slots_ = 1;
     std::uint64_t width_;
 };

@@ -1,4 +1,4 @@
-"""The log-sigmoid loss against negatives that all queries share, of distances, in one pass forward and one backward.
+"""The log-sigmoid loss against negatives that queries share, of distances, in one pass forward and one backward.
 
 float32 on the CPU is computed natively. Elsewhere the loss is put together from `pair_scores` and `softplus_terms`,
 which it is made of here too: `reference` says how.
@@ -20,10 +20,18 @@ from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
 from graphkit.engine.kernels.placed_rows import PlacedRows
 from graphkit.engine.kernels.rank_counts import PairDistance
 from graphkit.errors import GraphkitError
+from graphkit.samplers.batch import chunk_lanes
 
 
 def log_sigmoid_losses(
-    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+    distance: PairDistance,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    *,
+    sharpness: float,
+    chunks: int = 1,
 ) -> Tensor:
     """The mean of -log sigmoid(logit of the answer) and of the negatives' -log sigmoid(-logit), by their weights.
 
@@ -31,9 +39,10 @@ def log_sigmoid_losses(
         distance: what logits are.
         queries: float32[B, W].
         answers: float32[B, D], one of each query.
-        rows: float32[K, D], the negatives of all.
+        rows: float32[C K, D], the negatives of the queries of each chunk, chunk after chunk.
         mask: bool[B, K], True where a negative counts.
         sharpness: of the weights; see `softplus_terms`.
+        chunks: C; query b is of chunk b C // B.
 
     Returns:
         float32[B]. The error of a logit is that of `pair_scores`, and of the rest that of `softplus_terms`. A distance
@@ -44,10 +53,11 @@ def log_sigmoid_losses(
         GraphkitError: shapes or dtypes do not go together.
     """
     if not on_cpu(queries, answers, rows):
-        return reference(distance, queries, answers, rows, mask, sharpness=sharpness)
-    _require(distance, queries, tuple(answers.shape), rows, mask)
+        return reference(distance, queries, answers, rows, mask, sharpness=sharpness, chunks=chunks)
+    _require(distance, queries, tuple(answers.shape), rows, mask, chunks)
     found: tuple[Tensor, Tensor, Tensor] = shared_losses(
         *(x.contiguous() for x in (queries, answers, rows, mask)),
+        chunks,
         distance.kind,
         distance.inside,
         distance.offset,
@@ -65,6 +75,7 @@ def log_sigmoid_gradients(
     weights: Tensor,
     *,
     sharpness: float,
+    chunks: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The losses of `log_sigmoid_losses`, and the gradients of their weighted sum, without autograd.
 
@@ -76,6 +87,7 @@ def log_sigmoid_gradients(
         mask: as there.
         weights: float32[B], of the losses.
         sharpness: as there.
+        chunks: as there.
 
     Returns:
         float32[B]; the gradients of queries, answers [B, D] and rows, bit for bit those of autograd.
@@ -83,15 +95,20 @@ def log_sigmoid_gradients(
     Raises:
         GraphkitError: as there.
     """
-    _require(distance, queries, answers.shape, rows, mask)
+    _require(distance, queries, answers.shape, rows, mask, chunks)
     kind, inside = distance.kind, distance.inside
-    losses, of_answers, slopes = _shared_losses(queries, answers, rows, mask, kind, inside, distance.offset, sharpness)
-    return losses, *_shared_loss_gradients(weights, of_answers, slopes, queries, answers, rows, kind, inside)
+    losses, *slopes = _shared_losses(queries, answers, rows, mask, chunks, kind, inside, distance.offset, sharpness)
+    return losses, *_shared_loss_gradients(weights, slopes[0], slopes[1], queries, answers, rows, chunks, kind, inside)
 
 
-def _require(distance: PairDistance, queries: Tensor, answers: tuple[int, ...], rows: Tensor, mask: Tensor) -> None:
+def _require(
+    distance: PairDistance, queries: Tensor, answers: tuple[int, ...], rows: Tensor, mask: Tensor, chunks: int
+) -> None:
+    """Makes sure that shapes and dtypes go together."""
     require_pairs(distance.kind, queries, rows, None)
-    require_masked((len(queries), len(rows)), mask)
+    if chunks < 1 or len(rows) % chunks:
+        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
+    require_masked((len(queries), len(rows) // chunks), mask)
     if answers != (len(queries), rows.shape[1]):
         raise GraphkitError(
             f"answers have shape {answers} for {len(queries)} queries and rows of width {rows.shape[1]}; "
@@ -100,13 +117,29 @@ def _require(distance: PairDistance, queries: Tensor, answers: tuple[int, ...], 
 
 
 def reference(
-    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+    distance: PairDistance,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    *,
+    sharpness: float,
+    chunks: int = 1,
 ) -> Tensor:
     """The twin that defines `log_sigmoid_losses`; any floating dtype."""
     own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
     positive = distance.scores(queries, answers, own).squeeze(1)
-    terms = softplus_terms(distance.scores(queries, rows), mask, sharpness=sharpness)
+    terms = softplus_terms(chunk_scores(distance, queries, rows, chunks), mask, sharpness=sharpness)
     return (F.softplus(-positive) + terms) / 2
+
+
+def chunk_scores(distance: PairDistance, queries: Tensor, rows: Tensor, chunks: int) -> Tensor:
+    """Returns float[B, K]: logits of queries [B, W] with the rows, of [C K, D], of their chunk; see there."""
+    if chunks == 1:
+        return distance.scores(queries, rows)
+    sizes = [lanes.stop - lanes.start for lanes in chunk_lanes(len(queries), chunks)]
+    parts = zip(torch.split(queries, sizes), rows.chunk(chunks), strict=True)
+    return torch.cat([distance.scores(some, others) for some, others in parts])
 
 
 def _shared_losses(
@@ -114,6 +147,7 @@ def _shared_losses(
     answers: PlacedRows,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
     offset: float,
@@ -128,6 +162,7 @@ def _shared_losses(
         answers.places,
         rows,
         mask,
+        chunks,
         inside,
         offset,
         sharpness,
@@ -145,6 +180,7 @@ def shared_losses(
     answers: Tensor,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
     offset: float,
@@ -154,7 +190,7 @@ def shared_losses(
 
     Those of `l2` are divided by the distance.
     """
-    return _shared_losses(queries, PlacedRows(answers, None), rows, mask, kind, inside, offset, sharpness)
+    return _shared_losses(queries, PlacedRows(answers, None), rows, mask, chunks, kind, inside, offset, sharpness)
 
 
 @shared_losses.register_fake
@@ -163,6 +199,7 @@ def _(
     answers: Tensor,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
     offset: float,
@@ -179,17 +216,18 @@ def _shared_loss_gradients(
     queries: Tensor,
     answers: PlacedRows,
     rows: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    to_queries, to_rows = buffers.empty(*queries.shape), buffers.empty(*rows.shape)
-    to_answers = buffers.empty(len(queries), rows.shape[1])
+    to_queries, to_answers, to_rows = (buffers.empty(*x.shape) for x in (queries, answers, rows))
     _native.shared_loss_gradients(
         NUMBERS[kind],
         queries,
         answers.rows,
         answers.places,
         rows,
+        chunks,
         inside,
         gradient,
         of_answers,
@@ -210,11 +248,13 @@ def shared_loss_gradients(
     queries: Tensor,
     answers: Tensor,
     rows: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of queries, answers and rows, from that of the losses, float32[B], and what `shared_losses` found."""
-    return _shared_loss_gradients(gradient, of_answers, slopes, queries, PlacedRows(answers, None), rows, kind, inside)
+    placed = PlacedRows(answers, None)
+    return _shared_loss_gradients(gradient, of_answers, slopes, queries, placed, rows, chunks, kind, inside)
 
 
 @shared_loss_gradients.register_fake
@@ -225,6 +265,7 @@ def _(
     queries: Tensor,
     answers: Tensor,
     rows: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,14 +273,14 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    queries, answers, rows, _, ctx.kind, ctx.inside, *_ = inputs
+    queries, answers, rows, _, ctx.chunks, ctx.kind, ctx.inside, *_ = inputs
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(*output[1:], queries, answers, rows)
 
 
 def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.kind, ctx.inside)
-    return *found, None, None, None, None, None
+    found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.chunks, ctx.kind, ctx.inside)
+    return *found, None, None, None, None, None, None
 
 
 shared_losses.register_autograd(_backward, setup_context=_keep)
