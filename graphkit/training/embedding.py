@@ -207,7 +207,7 @@ class EmbeddingTask(ABC):
     def _backward(self, batch: GatheredBatch) -> tuple[list[Tensor], Tensor]:
         """Adds the gradients to the model's parameters; returns the parts of the loss and the gradient of the rows."""
         plain = type(self._placed).encode is Model.encode
-        if plain and self.n3 == 0:
+        if plain and self.n3 == 0 and batch.batch.shared and self._placed.pair_distance() is not None:
             found = gradients_by_hand(self._placed, self.loss, batch, self._weights(batch.batch))
             if found is not None:
                 return [found[0]], found[1]
