@@ -156,12 +156,17 @@ def keep_freed_memory() -> None: ...
 def gather_rows(table: Tensor, ids: Tensor, places: Tensor | None, to: Tensor, threads: int) -> None: ...
 def softmax_sums(logits: Tensor, halves: bool, most: Tensor, totals: Tensor, threads: int) -> None: ...
 def softmax_gradients(logits: Tensor, halves: bool, log_totals: Tensor, weights: Tensor, threads: int) -> None: ...
-def translate(x: Tensor, vectors: Tensor, directed: Tensor, to: Tensor, threads: int) -> None: ...
+def translate(
+    x: Tensor, places: Tensor | None, vectors: Tensor, directed: Tensor, to: Tensor, threads: int
+) -> None: ...
 def translate_gradients(of_result: Tensor, directed: Tensor, of_vectors: Tensor, threads: int) -> None: ...
-def turn(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor, to: Tensor, threads: int) -> None: ...
+def turn(
+    x: Tensor, places: Tensor | None, real: Tensor, imaginary: Tensor, directed: Tensor, to: Tensor, threads: int
+) -> None: ...
 def turn_gradients(
     of_result: Tensor,
     x: Tensor,
+    places: Tensor | None,
     real: Tensor,
     imaginary: Tensor,
     directed: Tensor,
@@ -174,6 +179,7 @@ def shared_losses(
     kind: int,
     queries: Tensor,
     answers: Tensor,
+    places: Tensor | None,
     rows: Tensor,
     mask: Tensor,
     chunks: int,
@@ -189,6 +195,7 @@ def shared_loss_gradients(
     kind: int,
     queries: Tensor,
     answers: Tensor,
+    places: Tensor | None,
     rows: Tensor,
     chunks: int,
     inside: float,

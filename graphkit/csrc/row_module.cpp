@@ -49,50 +49,55 @@ void sum(const OutMatrix& to, const std::vector<In<std::int64_t, -1>>& places, c
     sum_rows(to.data(), to.shape(0), to.shape(1), parts, onto, threads);
 }
 
-RelationSteps relation_steps(const In<std::int64_t, -1>& directed, const Matrix& x, const Matrix& table) {
-    return {directed.data(), x.shape(0), x.shape(1), table.shape(0)};
+using Places = std::optional<In<std::int64_t, -1>>;
+
+RelationSteps relation_steps(const In<std::int64_t, -1>& directed, const Matrix& x, const Places& places,
+                             const Matrix& table) {
+    return {directed.data(), directed.size(), x.shape(1), table.shape(0), places ? places->data() : nullptr};
 }
 
 void bind_relation_steps(nb::module_& m) {
     m.def(
         "translate",
-        [](const Matrix& x, const Matrix& vectors, const In<std::int64_t, -1>& directed, const OutMatrix& to,
-           unsigned threads) {
-            const RelationSteps steps = relation_steps(directed, x, vectors);
+        [](const Matrix& x, const Places& places, const Matrix& vectors, const In<std::int64_t, -1>& directed,
+           const OutMatrix& to, unsigned threads) {
+            const RelationSteps steps = relation_steps(directed, x, places, vectors);
             const nb::gil_scoped_release release;
             translate(steps, x.data(), vectors.data(), to.data(), threads);
         },
-        array("x"), array("vectors"), array("directed"), array("to"), nb::arg("threads"));
+        array("x"), array("places").none(), array("vectors"), array("directed"), array("to"), nb::arg("threads"));
     m.def(
         "translate_gradients",
         [](const Matrix& of_result, const In<std::int64_t, -1>& directed, const OutMatrix& of_vectors,
            unsigned threads) {
-            const RelationSteps steps{directed.data(), of_result.shape(0), of_result.shape(1), of_vectors.shape(0)};
+            const RelationSteps steps{directed.data(), of_result.shape(0), of_result.shape(1), of_vectors.shape(0),
+                                      nullptr};
             const nb::gil_scoped_release release;
             translate_gradients(steps, of_result.data(), of_vectors.data(), threads);
         },
         array("of_result"), array("directed"), array("of_vectors"), nb::arg("threads"));
     m.def(
         "turn",
-        [](const Matrix& x, const Matrix& real, const Matrix& imaginary, const In<std::int64_t, -1>& directed,
-           const OutMatrix& to, unsigned threads) {
-            const RelationSteps steps = relation_steps(directed, x, real);
+        [](const Matrix& x, const Places& places, const Matrix& real, const Matrix& imaginary,
+           const In<std::int64_t, -1>& directed, const OutMatrix& to, unsigned threads) {
+            const RelationSteps steps = relation_steps(directed, x, places, real);
             const nb::gil_scoped_release release;
             turn(steps, x.data(), real.data(), imaginary.data(), to.data(), threads);
         },
-        array("x"), array("real"), array("imaginary"), array("directed"), array("to"), nb::arg("threads"));
+        array("x"), array("places").none(), array("real"), array("imaginary"), array("directed"), array("to"),
+        nb::arg("threads"));
     m.def(
         "turn_gradients",
-        [](const Matrix& of_result, const Matrix& x, const Matrix& real, const Matrix& imaginary,
+        [](const Matrix& of_result, const Matrix& x, const Places& places, const Matrix& real, const Matrix& imaginary,
            const In<std::int64_t, -1>& directed, const OutMatrix& of_x, const OutMatrix& of_real,
            const OutMatrix& of_imaginary, unsigned threads) {
-            const RelationSteps steps = relation_steps(directed, x, real);
+            const RelationSteps steps = relation_steps(directed, x, places, real);
             const nb::gil_scoped_release release;
             turn_gradients(steps, of_result.data(), x.data(), real.data(), imaginary.data(), of_x.data(),
                            of_real.data(), of_imaginary.data(), threads);
         },
-        array("of_result"), array("x"), array("real"), array("imaginary"), array("directed"), array("of_x"),
-        array("of_real"), array("of_imaginary"), nb::arg("threads"));
+        array("of_result"), array("x"), array("places").none(), array("real"), array("imaginary"), array("directed"),
+        array("of_x"), array("of_real"), array("of_imaginary"), nb::arg("threads"));
 }
 
 }  // namespace

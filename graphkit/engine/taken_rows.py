@@ -11,6 +11,26 @@ from graphkit import _native
 from graphkit.engine import buffers
 
 
+def copied_rows(rows: Tensor, places: Tensor) -> Tensor:
+    """Returns float32[P, D]: the rows of float32[U, D] at int64[P] places, all contiguous and in host memory."""
+    copied = buffers.empty(len(places), rows.shape[1])
+    _native.gather_rows(rows, places, None, copied, torch.get_num_threads())
+    return copied
+
+
+def added_rows(count: int, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Returns float32[count, D]: sums of rows by their places, in the order of the parts; 0 where there is none.
+
+    Args:
+        count: U.
+        parts: int64[P] places, and float32[P, D] rows, all contiguous and in host memory.
+    """
+    total = buffers.empty(count, parts[0][1].shape[1])
+    places, rows = [places for places, _ in parts], [rows for _, rows in parts]
+    _native.sum_rows(total, places, rows, False, torch.get_num_threads())
+    return total
+
+
 class TakenRows:
     """Rows of a step, some of which are taken out, and the gradient of all.
 
@@ -35,8 +55,7 @@ class TakenRows:
         flat = places.reshape(-1).contiguous()
         rows = self._rows
         if self._native and rows.is_contiguous() and _native.first_bad_id(flat, len(rows)) < 0:
-            taken = buffers.empty(len(flat), rows.shape[1])
-            _native.gather_rows(rows, flat, None, taken, torch.get_num_threads())
+            taken = copied_rows(rows, flat)
         else:
             taken = rows.index_select(0, flat)  # which says what place is wrong
         return _tap(self._root, taken.view(*places.shape, -1), flat, self._found)

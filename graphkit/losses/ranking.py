@@ -15,8 +15,10 @@ from torch import Tensor
 
 from graphkit.engine.kernels import (
     PairDistance,
+    PlacedRows,
     chunk_scores,
     cross_entropy,
+    log_sigmoid_gradients,
     log_sigmoid_losses,
     log_sum_terms,
     softplus_terms,
@@ -72,6 +74,34 @@ class Loss(ABC):
         own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
         positive = distance.scores(queries, answers, own).squeeze(1)
         return self.sampled(positive, chunk_scores(distance, queries, negatives, chunks), mask, population)
+
+    def shared_gradients(
+        self,
+        distance: PairDistance,
+        queries: Tensor,
+        answers: PlacedRows,
+        negatives: Tensor,
+        mask: Tensor,
+        weights: Tensor,
+        *,
+        chunks: int = 1,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """The loss of `shared_distances`, and its gradients, without autograd.
+
+        Args:
+            distance: as there.
+            queries: as there, in host memory, as is all else.
+            answers: one of each query.
+            negatives: as there.
+            mask: as there.
+            weights: float32[B], by which losses are added up.
+            chunks: as there.
+
+        Returns:
+            float32[B]; gradients of the weighted sum with respect to queries, answers and negatives, bit for bit those
+            of autograd; None = `shared_distances` is to be differentiated.
+        """
+        return None
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """The loss over all entities, where `full` says that there is one.
@@ -166,3 +196,29 @@ class LogSigmoid(Loss):
             return super().shared_distances(distance, queries, answers, negatives, mask, population, chunks=chunks)
         sharpness = self.adversarial_temperature
         return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness, chunks=chunks)
+
+    def shared_gradients(
+        self,
+        distance: PairDistance,
+        queries: Tensor,
+        answers: PlacedRows,
+        negatives: Tensor,
+        mask: Tensor,
+        weights: Tensor,
+        *,
+        chunks: int = 1,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """See the base class; None where a subclass takes another loss."""
+        own = (type(self).sampled, type(self).shared_distances)
+        if own != (LogSigmoid.sampled, LogSigmoid.shared_distances):
+            return None
+        return log_sigmoid_gradients(
+            distance,
+            queries,
+            answers,
+            negatives,
+            mask,
+            weights,
+            sharpness=self.adversarial_temperature,
+            chunks=chunks,
+        )

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance
+from graphkit.engine.kernels import ByHand, PairDistance, PlacedRows
 from graphkit.errors import GraphkitError
 from graphkit.models.embedding import Asked, Embedded, embed_by_level
 from graphkit.queries import Intersection, Negation, Structure
@@ -70,14 +70,15 @@ class Model(nn.Module, ABC):
         self.relation_rows = (2 if reciprocal else 1) * num_relations
 
     def __init_subclass__(cls, **settings: Any) -> None:
-        """Keeps a subclass from changing `score` or `intersect` while what is computed in their place stays.
+        """Keeps a subclass from changing `score`, `project` or `intersect` while what is computed in their place stays.
 
         Raises:
             GraphkitError: `intersect` is overridden below an `intersect_groups` of a model.
         """
         super().__init_subclass__(**settings)
-        if "pair_distance" not in vars(_nearest(cls, "score", "pair_distance")):
-            setattr(cls, "pair_distance", Model.pair_distance)  # noqa: B010  # a type checker sees no assignment
+        for method, derived in (("score", "pair_distance"), ("project", "project_by_hand")):
+            if derived not in vars(_nearest(cls, method, derived)):
+                setattr(cls, derived, getattr(Model, derived))
         if "intersect_groups" not in vars(_nearest(cls, "intersect", "intersect_groups")):
             owner = _nearest(cls, "intersect_groups")
             if owner is not Model:
@@ -110,6 +111,20 @@ class Model(nn.Module, ABC):
         Returns:
             float32[B, W]: queries.
         """
+
+    def project_by_hand(self, x: PlacedRows, relations: Tensor) -> tuple[Tensor, ByHand] | None:
+        """Does what `project` does without autograd, which takes a good part of a step of single hops.
+
+        Args:
+            x: see `project`; rows lie in host memory, as do the parameters.
+            relations: see there.
+
+        Returns:
+            The queries, bit for bit those of `project`, and what makes of their gradient those of `x` and of
+            `self.relations`, the only parameters that take part; None = `project` is to be differentiated. A subclass
+            that overrides `project` alone has None.
+        """
+        return None
 
     @abstractmethod
     def score(self, queries: Tensor, candidates: Tensor, places: Tensor | None = None) -> Tensor:

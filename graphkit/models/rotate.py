@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance, require_directed, turn
+from graphkit.engine.kernels import ByHand, PairDistance, PlacedRows, require_directed, turn, turn_by_hand
 from graphkit.models.base import require_even, scale_of_margin
 from graphkit.models.intersections import PathModel, initialize_layers
 
@@ -66,6 +66,18 @@ class RotatE(PathModel):
             directed = 2 * torch.arange(len(x), device=x.device) + directed % 2
         phases = table * (math.pi / self.scale)
         return turn(x, phases.cos(), phases.sin(), directed)
+
+    def project_by_hand(self, x: PlacedRows, relations: Tensor) -> tuple[Tensor, ByHand] | None:  # noqa: D102
+        table, scale = self.relations.detach(), math.pi / self.scale
+        if len(table) > x.shape[0]:  # see `project`
+            return None
+        turned, back = turn_by_hand(x, table * scale, self.directed_rows(relations))
+
+        def of_relations(gradient: Tensor) -> tuple[Tensor, Tensor]:
+            of_x, of_phases = back(gradient)
+            return of_x, of_phases * scale
+
+        return turned, of_relations
 
     def pair_distance(self) -> PairDistance:  # noqa: D102
         return PairDistance("rotate", self.margin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from graphkit.engine.kernels import PairDistance, translate
+from graphkit.engine.kernels import ByHand, PairDistance, PlacedRows, translate, translate_by_hand
 from graphkit.errors import GraphkitError
 from graphkit.models.base import Model, scale_of_margin
 
@@ -46,6 +46,9 @@ class TransE(Model):
 
     def project(self, x: Tensor, relations: Tensor) -> Tensor:  # noqa: D102
         return translate(x, self.relations, self.directed_rows(relations))
+
+    def project_by_hand(self, x: PlacedRows, relations: Tensor) -> tuple[Tensor, ByHand] | None:  # noqa: D102
+        return translate_by_hand(x, self.relations.detach(), self.directed_rows(relations))
 
     def pair_distance(self) -> PairDistance | None:  # noqa: D102
         return self._distance

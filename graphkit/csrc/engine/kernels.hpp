@@ -23,6 +23,8 @@ struct PairInput {
     std::size_t num_rows;
     std::size_t row_width;
     float inside;  // of boxes
+    // [num_queries], the row of each query, where it is compared with one alone; null = row b is that of query b
+    const std::int64_t* paired_rows = nullptr;
 };
 
 // Pairs of a query with candidates of its own, brought into the order of the rows: those of row u are order[i] for
@@ -105,9 +107,10 @@ struct Kernels {
     // The same for weights [num_queries, num_rows].
     void (*shared_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows);
-    // Fills scores[b] for query b and row b, of which there are as many.
+    // Fills scores[b] for query b and its row; see PairInput::paired_rows.
     void (*paired_scores)(const PairInput&, float* scores);
-    // Fills coordinates `begin` to `end` of their gradients of rows, and adds those of queries to what is there.
+    // Fills coordinates `begin` to `end` of their gradients of rows, [num_queries, row_width], and adds those of
+    // queries to what is there.
     void (*paired_gradients)(const PairInput&, const float* weights, std::size_t begin, std::size_t end,
                              float* of_queries, float* of_rows);
     // A row of engine/log_softmax.hpp.

@@ -40,11 +40,11 @@ PairInput of_chunk(const PairInput& all, std::size_t chunks, std::size_t chunk, 
     return part;
 }
 
-// The same queries with the answer of each.
-PairInput with_answers(const PairInput& queries, const float* answers) {
+// Queries with the answer of each, which is that of query `begin` for the first.
+PairInput with_answers(const PairInput& queries, const float* answers, const std::int64_t* places, std::size_t begin) {
     PairInput part = queries;
-    part.rows = answers;
-    part.num_rows = queries.num_queries;
+    part.rows = places == nullptr ? answers + begin * queries.row_width : answers;
+    part.paired_rows = places == nullptr ? nullptr : places + begin;
     return part;
 }
 
@@ -71,7 +71,7 @@ void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float
             first = last;
         }
         std::vector<float> logits(count), to_answers(here.num_queries), missed, of_missed(here.num_queries);
-        kernels().paired_scores(with_answers(here, in.answers + begin * all.row_width), to_answers.data());
+        kernels().paired_scores(with_answers(here, in.answers, in.places, begin), to_answers.data());
         for (const float distance : to_answers) missed.push_back(distance - in.offset);
         kernels().softplus(missed.data(), here.num_queries, losses + begin, of_missed.data());
         for (std::size_t b = begin; b < end; ++b) {
@@ -88,9 +88,9 @@ void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float
     });
 }
 
-void shared_loss_gradients(const PairInput& all, std::size_t chunks, const float* answers, const float* of_losses,
-                           const float* of_answer_distances, const float* slopes, float* of_queries, float* of_answers,
-                           float* of_rows, unsigned threads) {
+void shared_loss_gradients(const PairInput& all, std::size_t chunks, const float* answers, const std::int64_t* places,
+                           const float* of_losses, const float* of_answer_distances, const float* slopes,
+                           float* of_queries, float* of_answers, float* of_rows, unsigned threads) {
     const std::size_t count = all.num_rows / chunks;
     threads = threads_worth(all.num_queries * count, all, threads);
     const std::shared_ptr<void> scratch = take_buffer(all.num_queries * count * sizeof(float));
@@ -102,7 +102,7 @@ void shared_loss_gradients(const PairInput& all, std::size_t chunks, const float
             for (std::size_t u = 0; u < count; ++u) weights[b * count + u] = of_losses[b] * slopes[b * count + u];
         }
     });
-    const PairInput paired = with_answers(all, answers);
+    const PairInput paired = with_answers(all, answers, places, 0);
     for_coordinates(all, threads, [&](std::size_t begin, std::size_t end) {
         for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
             const std::size_t first = first_of(all, chunks, chunk), last = first_of(all, chunks, chunk + 1);

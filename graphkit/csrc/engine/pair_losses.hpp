@@ -6,12 +6,13 @@
 namespace graphkit {
 
 struct SharedLoss {
-    PairInput negatives;   // queries, and the rows that they are compared with, chunk after chunk
-    std::size_t chunks;    // C: query b of B is compared with the rows of chunk b C / B
-    const float* answers;  // [num_queries, row_width], one of each query
-    const bool* mask;      // [num_queries, num_rows / chunks], whether a negative counts
-    float offset;          // of logits: offset - distance
-    float sharpness;       // of the weights of negatives; see negative_terms.hpp
+    PairInput negatives;         // queries, and the rows that they are compared with, chunk after chunk
+    std::size_t chunks;          // C: query b of B is compared with the rows of chunk b C / B
+    const float* answers;        // [·, row_width]
+    const std::int64_t* places;  // [num_queries], of the answer of each query; null = one after the other
+    const bool* mask;            // [num_queries, num_rows / chunks], whether a negative counts
+    float offset;                // of logits: offset - distance
+    float sharpness;             // of the weights of negatives; see negative_terms.hpp
 };
 
 // losses[b] = (softplus(-logit of the answer) + the term of the negatives) / 2; `slopes` of the negatives
@@ -19,9 +20,10 @@ struct SharedLoss {
 // divided by the distance).
 void shared_losses(const SharedLoss&, float* losses, float* of_answers, float* slopes, unsigned threads);
 
-// Fills the gradients of queries, answers and rows, given those of the losses and what `shared_losses` left.
-void shared_loss_gradients(const PairInput& negatives, std::size_t chunks, const float* answers, const float* of_losses,
-                           const float* of_answer_distances, const float* slopes, float* of_queries, float* of_answers,
-                           float* of_rows, unsigned threads);
+// Fills the gradients of queries, answers and rows, given those of the losses and what `shared_losses` left. Those of
+// answers are [num_queries, row_width].
+void shared_loss_gradients(const PairInput& negatives, std::size_t chunks, const float* answers,
+                           const std::int64_t* places, const float* of_losses, const float* of_answer_distances,
+                           const float* slopes, float* of_queries, float* of_answers, float* of_rows, unsigned threads);
 
 }  // namespace graphkit

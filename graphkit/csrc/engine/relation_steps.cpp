@@ -36,7 +36,7 @@ float direction(std::int64_t directed) { return (directed & 1) != 0 ? -1.0f : 1.
 
 void translate(const RelationSteps& in, const float* x, const float* vectors, float* to, unsigned threads) {
     for_rows(in, threads, [&](std::size_t b) {
-        const float *from = x + b * in.width, *vector = vectors + table_row(in.directed[b]) * in.width;
+        const float *from = in.row(x, b), *vector = vectors + table_row(in.directed[b]) * in.width;
         const float sign = direction(in.directed[b]);
         float* __restrict__ result = to + b * in.width;
         for (std::size_t d = 0; d < in.width; ++d) result[d] = from[d] + sign * vector[d];
@@ -59,7 +59,7 @@ void turn(const RelationSteps& in, const float* x, const float* real, const floa
           unsigned threads) {
     const std::size_t n = in.width / 2;
     for_rows(in, threads, [&](std::size_t b) {
-        const float *re = x + b * in.width, *im = re + n;
+        const float *re = in.row(x, b), *im = re + n;
         const float *c = real + table_row(in.directed[b]) * n, *s = imaginary + table_row(in.directed[b]) * n;
         const float sign = direction(in.directed[b]);
         float* __restrict__ to_re = to + b * in.width, * __restrict__ to_im = to_re + n;
@@ -79,7 +79,7 @@ void turn_gradients(const RelationSteps& in, const float* of_result, const float
         clear(of_imaginary, in.table_rows, n, begin, end);
         for (std::size_t b = 0; b < in.count; ++b) {
             const std::size_t row = table_row(in.directed[b]) * n;
-            const float *re = x + b * in.width, *im = re + n, *g_re = of_result + b * in.width, *g_im = g_re + n;
+            const float *re = in.row(x, b), *im = re + n, *g_re = of_result + b * in.width, *g_im = g_re + n;
             const float *c = real + row, *s = imaginary + row;
             const float sign = direction(in.directed[b]);
             float* __restrict__ of_re = of_x + b * in.width, * __restrict__ of_im = of_re + n;

@@ -12,19 +12,24 @@ struct RelationSteps {
     std::size_t count;
     std::size_t width;
     std::size_t table_rows;
+    const std::int64_t* places;  // [count], where the rows of x stand; null = one after the other
+
+    const float* row(const float* x, std::size_t b) const {
+        return x + (places == nullptr ? b : static_cast<std::size_t>(places[b])) * width;
+    }
 };
 
-// to[b] = x[b] + the vector of its relation, or - it backwards. Vectors are [table_rows, width].
+// to[b] = row b of x + the vector of its relation, or - it backwards. Vectors are [table_rows, width].
 void translate(const RelationSteps&, const float* x, const float* vectors, float* to, unsigned threads);
 
 // Fills the gradient of the vectors, given that of the translated rows.
 void translate_gradients(const RelationSteps&, const float* of_result, float* of_vectors, unsigned threads);
 
-// to[b] = x[b] times the complex number of each coordinate, or its conjugate backwards. The first half of a row holds
-// real parts, the second imaginary ones; tables are [table_rows, width / 2].
+// to[b] = row b of x times the complex number of each coordinate, or its conjugate backwards. The first half of a row
+// holds real parts, the second imaginary ones; tables are [table_rows, width / 2].
 void turn(const RelationSteps&, const float* x, const float* real, const float* imaginary, float* to, unsigned threads);
 
-// Fills the gradients of x and of the tables, given that of the turned rows.
+// Fills the gradients of the rows of x, [count, width], and of the tables, given that of the turned rows.
 void turn_gradients(const RelationSteps&, const float* of_result, const float* x, const float* real,
                     const float* imaginary, float* of_x, float* of_real, float* of_imaginary, unsigned threads);
 

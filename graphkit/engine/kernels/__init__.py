@@ -6,16 +6,26 @@ from graphkit.engine.kernels.duplicate_ids import reduce_duplicates
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.log_softmax import cross_entropy
 from graphkit.engine.kernels.negative_terms import log_sum_terms, softplus_terms
-from graphkit.engine.kernels.pair_losses import chunk_scores, log_sigmoid_losses
+from graphkit.engine.kernels.pair_losses import chunk_scores, log_sigmoid_gradients, log_sigmoid_losses
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
+from graphkit.engine.kernels.placed_rows import PlacedRows
 from graphkit.engine.kernels.rank_counts import Answers, PairDistance, count_pairs, count_scores
-from graphkit.engine.kernels.relation_steps import require_directed, translate, turn
+from graphkit.engine.kernels.relation_steps import (
+    ByHand,
+    require_directed,
+    translate,
+    translate_by_hand,
+    turn,
+    turn_by_hand,
+)
 from graphkit.engine.kernels.sparse_optimizers import adagrad_, adam_, row_adagrad_, sgd_
 
 __all__ = [
     "Answers",
+    "ByHand",
     "Kind",
     "PairDistance",
+    "PlacedRows",
     "adagrad_",
     "adam_",
     "attended_means",
@@ -26,6 +36,7 @@ __all__ = [
     "count_scores",
     "cross_entropy",
     "l2_distances",
+    "log_sigmoid_gradients",
     "log_sigmoid_losses",
     "log_sum_terms",
     "pair_scores",
@@ -35,5 +46,7 @@ __all__ = [
     "sgd_",
     "softplus_terms",
     "translate",
+    "translate_by_hand",
     "turn",
+    "turn_by_hand",
 ]

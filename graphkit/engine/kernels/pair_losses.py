@@ -17,6 +17,7 @@ from graphkit.engine import buffers
 from graphkit.engine.kernels.dispatch import on_cpu
 from graphkit.engine.kernels.negative_terms import require_masked, softplus_terms
 from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
+from graphkit.engine.kernels.placed_rows import PlacedRows
 from graphkit.engine.kernels.rank_counts import PairDistance
 from graphkit.errors import GraphkitError
 from graphkit.samplers.batch import chunk_lanes
@@ -53,15 +54,7 @@ def log_sigmoid_losses(
     """
     if not on_cpu(queries, answers, rows):
         return reference(distance, queries, answers, rows, mask, sharpness=sharpness, chunks=chunks)
-    require_pairs(distance.kind, queries, rows, None)
-    if chunks < 1 or len(rows) % chunks:
-        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
-    require_masked((len(queries), len(rows) // chunks), mask)
-    if answers.shape != (len(queries), rows.shape[1]):
-        raise GraphkitError(
-            f"answers have shape {tuple(answers.shape)} for {len(queries)} queries and rows of width {rows.shape[1]}; "
-            f"give one answer of each query, ({len(queries)}, {rows.shape[1]})"
-        )
+    _require(distance, queries, tuple(answers.shape), rows, mask, chunks)
     found: tuple[Tensor, Tensor, Tensor] = shared_losses(
         *(x.contiguous() for x in (queries, answers, rows, mask)),
         chunks,
@@ -71,6 +64,56 @@ def log_sigmoid_losses(
         sharpness,
     )
     return found[0]
+
+
+def log_sigmoid_gradients(
+    distance: PairDistance,
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    mask: Tensor,
+    weights: Tensor,
+    *,
+    sharpness: float,
+    chunks: int = 1,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The losses of `log_sigmoid_losses`, and the gradients of their weighted sum, without autograd.
+
+    Args:
+        distance: as there.
+        queries: as there, contiguous, in host memory, as is all else.
+        answers: one of each query.
+        rows: as there.
+        mask: as there.
+        weights: float32[B], of the losses.
+        sharpness: as there.
+        chunks: as there.
+
+    Returns:
+        float32[B]; the gradients of queries, answers [B, D] and rows, bit for bit those of autograd.
+
+    Raises:
+        GraphkitError: as there.
+    """
+    _require(distance, queries, answers.shape, rows, mask, chunks)
+    kind, inside = distance.kind, distance.inside
+    losses, *slopes = _shared_losses(queries, answers, rows, mask, chunks, kind, inside, distance.offset, sharpness)
+    return losses, *_shared_loss_gradients(weights, slopes[0], slopes[1], queries, answers, rows, chunks, kind, inside)
+
+
+def _require(
+    distance: PairDistance, queries: Tensor, answers: tuple[int, ...], rows: Tensor, mask: Tensor, chunks: int
+) -> None:
+    """Makes sure that shapes and dtypes go together."""
+    require_pairs(distance.kind, queries, rows, None)
+    if chunks < 1 or len(rows) % chunks:
+        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
+    require_masked((len(queries), len(rows) // chunks), mask)
+    if answers != (len(queries), rows.shape[1]):
+        raise GraphkitError(
+            f"answers have shape {answers} for {len(queries)} queries and rows of width {rows.shape[1]}; "
+            f"give one answer of each query, ({len(queries)}, {rows.shape[1]})"
+        )
 
 
 def reference(
@@ -99,6 +142,38 @@ def chunk_scores(distance: PairDistance, queries: Tensor, rows: Tensor, chunks: 
     return torch.cat([distance.scores(some, others) for some, others in parts])
 
 
+def _shared_losses(
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    mask: Tensor,
+    chunks: int,
+    kind: str,
+    inside: float,
+    offset: float,
+    sharpness: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    losses, of_answers = queries.new_empty(len(queries)), queries.new_empty(len(queries))
+    slopes = buffers.empty(*mask.shape)
+    _native.shared_losses(
+        NUMBERS[kind],
+        queries,
+        answers.rows,
+        answers.places,
+        rows,
+        mask,
+        chunks,
+        inside,
+        offset,
+        sharpness,
+        losses,
+        of_answers,
+        slopes,
+        torch.get_num_threads(),
+    )
+    return losses, of_answers, slopes
+
+
 @torch.library.custom_op("graphkit::shared_losses", mutates_args=())
 def shared_losses(
     queries: Tensor,
@@ -115,24 +190,7 @@ def shared_losses(
 
     Those of `l2` are divided by the distance.
     """
-    losses, of_answers = queries.new_empty(len(queries)), queries.new_empty(len(queries))
-    slopes = buffers.empty(*mask.shape)
-    _native.shared_losses(
-        NUMBERS[kind],
-        queries,
-        answers,
-        rows,
-        mask,
-        chunks,
-        inside,
-        offset,
-        sharpness,
-        losses,
-        of_answers,
-        slopes,
-        torch.get_num_threads(),
-    )
-    return losses, of_answers, slopes
+    return _shared_losses(queries, PlacedRows(answers, None), rows, mask, chunks, kind, inside, offset, sharpness)
 
 
 @shared_losses.register_fake
@@ -151,6 +209,37 @@ def _(
     return queries.new_empty(size), queries.new_empty(size), queries.new_empty(mask.shape)
 
 
+def _shared_loss_gradients(
+    gradient: Tensor,
+    of_answers: Tensor,
+    slopes: Tensor,
+    queries: Tensor,
+    answers: PlacedRows,
+    rows: Tensor,
+    chunks: int,
+    kind: str,
+    inside: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    to_queries, to_answers, to_rows = (buffers.empty(*x.shape) for x in (queries, answers, rows))
+    _native.shared_loss_gradients(
+        NUMBERS[kind],
+        queries,
+        answers.rows,
+        answers.places,
+        rows,
+        chunks,
+        inside,
+        gradient,
+        of_answers,
+        slopes,
+        to_queries,
+        to_answers,
+        to_rows,
+        torch.get_num_threads(),
+    )
+    return to_queries, to_answers, to_rows
+
+
 @torch.library.custom_op("graphkit::shared_loss_gradients", mutates_args=())
 def shared_loss_gradients(
     gradient: Tensor,
@@ -164,23 +253,8 @@ def shared_loss_gradients(
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of queries, answers and rows, from that of the losses, float32[B], and what `shared_losses` found."""
-    to_queries, to_answers, to_rows = (buffers.empty(*x.shape) for x in (queries, answers, rows))
-    _native.shared_loss_gradients(
-        NUMBERS[kind],
-        queries,
-        answers,
-        rows,
-        chunks,
-        inside,
-        gradient,
-        of_answers,
-        slopes,
-        to_queries,
-        to_answers,
-        to_rows,
-        torch.get_num_threads(),
-    )
-    return to_queries, to_answers, to_rows
+    placed = PlacedRows(answers, None)
+    return _shared_loss_gradients(gradient, of_answers, slopes, queries, placed, rows, chunks, kind, inside)
 
 
 @shared_loss_gradients.register_fake

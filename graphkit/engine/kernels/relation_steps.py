@@ -6,6 +6,7 @@ natively; everything else by the twins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from torch import Tensor
 from graphkit import _native
 from graphkit.engine import buffers
 from graphkit.engine.kernels.dispatch import on_cpu
+from graphkit.engine.kernels.placed_rows import PlacedRows
 from graphkit.errors import GraphkitError
+
+#: Makes of the gradient of what an operation returned those of what it was given.
+ByHand = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def translate(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
@@ -70,6 +75,49 @@ def turn(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor
     return turned_
 
 
+def translate_by_hand(x: PlacedRows, vectors: Tensor, directed: Tensor) -> tuple[Tensor, ByHand]:
+    """Does what `translate` does, without autograd.
+
+    Args:
+        x: B rows, contiguous, in host memory, as is all else.
+        vectors: see `translate`.
+        directed: see there.
+
+    Returns:
+        float32[B, D], and what makes of its gradient those of `x` and of `vectors`, bit for bit those of autograd.
+
+    Raises:
+        GraphkitError: as there.
+    """
+    require_directed(directed, _require(x, vectors, vectors.shape[-1]), len(vectors))
+    moved = _translated(x, vectors, directed)
+    return moved, lambda gradient: (gradient, _translated_gradient(gradient, directed, len(vectors)))
+
+
+def turn_by_hand(x: PlacedRows, phases: Tensor, directed: Tensor) -> tuple[Tensor, ByHand]:
+    """Does what `turn` does by cosines and sines of phases, without autograd.
+
+    Args:
+        x: B rows, contiguous, in host memory, as is all else.
+        phases: float32[R, D/2].
+        directed: see `turn`.
+
+    Returns:
+        float32[B, D], and what makes of its gradient those of `x` and of `phases`, bit for bit those of autograd.
+
+    Raises:
+        GraphkitError: as there.
+    """
+    require_directed(directed, _require(x, phases, 2 * phases.shape[-1]), len(phases))
+    real, imaginary = phases.cos(), phases.sin()
+
+    def back(gradient: Tensor) -> tuple[Tensor, Tensor]:
+        of_x, of_real, of_imaginary = _turned_gradients(gradient, x, real, imaginary, directed)
+        return of_x, of_imaginary * real - of_real * imaginary
+
+    return _turned(x, real, imaginary, directed), back
+
+
 def reference_translate(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
     """The plain twin of `translate`."""
     return x + _signs(directed, x) * F.embedding(directed // 2, vectors)
@@ -86,12 +134,16 @@ def _signs(directed: Tensor, x: Tensor) -> Tensor:
     return (1 - 2 * (directed % 2)).unsqueeze(1).to(x.dtype)
 
 
+def _translated(x: PlacedRows, vectors: Tensor, directed: Tensor) -> Tensor:
+    to = buffers.empty(*x.shape)
+    _native.translate(x.rows, x.places, vectors, directed, to, torch.get_num_threads())
+    return to
+
+
 @torch.library.custom_op("graphkit::translated", mutates_args=())
 def translated(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
     """See `translate`."""
-    to = buffers.empty(*x.shape)
-    _native.translate(x, vectors, directed, to, torch.get_num_threads())
-    return to
+    return _translated(PlacedRows(x, None), vectors, directed)
 
 
 @translated.register_fake
@@ -99,12 +151,14 @@ def _(x: Tensor, vectors: Tensor, directed: Tensor) -> Tensor:
     return torch.empty_like(x)
 
 
-@torch.library.custom_op("graphkit::translated_gradient", mutates_args=())
-def translated_gradient(gradient: Tensor, directed: Tensor, rows: int) -> Tensor:
+def _translated_gradient(gradient: Tensor, directed: Tensor, rows: int) -> Tensor:
     """The gradient of the vectors of `translated`, float32[rows, D]."""
     of_vectors = buffers.empty(rows, gradient.shape[1])
     _native.translate_gradients(gradient, directed, of_vectors, torch.get_num_threads())
     return of_vectors
+
+
+translated_gradient = torch.library.custom_op("graphkit::translated_gradient", _translated_gradient, mutates_args=())
 
 
 @translated_gradient.register_fake
@@ -112,12 +166,16 @@ def _(gradient: Tensor, directed: Tensor, rows: int) -> Tensor:
     return gradient.new_empty(rows, gradient.shape[1])
 
 
+def _turned(x: PlacedRows, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor:
+    to = buffers.empty(*x.shape)
+    _native.turn(x.rows, x.places, real, imaginary, directed, to, torch.get_num_threads())
+    return to
+
+
 @torch.library.custom_op("graphkit::turned", mutates_args=())
 def turned(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor:
     """See `turn`."""
-    to = buffers.empty(*x.shape)
-    _native.turn(x, real, imaginary, directed, to, torch.get_num_threads())
-    return to
+    return _turned(PlacedRows(x, None), real, imaginary, directed)
 
 
 @turned.register_fake
@@ -125,14 +183,22 @@ def _(x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor) -> Tensor:
     return torch.empty_like(x)
 
 
+def _turned_gradients(
+    gradient: Tensor, x: PlacedRows, real: Tensor, imaginary: Tensor, directed: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    of_x, of_real, of_imaginary = (buffers.empty(*part.shape) for part in (gradient, real, imaginary))
+    _native.turn_gradients(
+        gradient, x.rows, x.places, real, imaginary, directed, of_x, of_real, of_imaginary, torch.get_num_threads()
+    )
+    return of_x, of_real, of_imaginary
+
+
 @torch.library.custom_op("graphkit::turned_gradients", mutates_args=())
 def turned_gradients(
     gradient: Tensor, x: Tensor, real: Tensor, imaginary: Tensor, directed: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of rows and tables of `turned`."""
-    of_x, of_real, of_imaginary = (buffers.empty(*part.shape) for part in (x, real, imaginary))
-    _native.turn_gradients(gradient, x, real, imaginary, directed, of_x, of_real, of_imaginary, torch.get_num_threads())
-    return of_x, of_real, of_imaginary
+    return _turned_gradients(gradient, PlacedRows(x, None), real, imaginary, directed)
 
 
 @turned_gradients.register_fake
@@ -187,10 +253,11 @@ def require_directed(directed: Tensor, queries: int, rows: int) -> None:
         )
 
 
-def _require(x: Tensor, table: Tensor, width: int) -> None:
-    """Makes sure that shapes go together."""
-    if x.dim() != 2 or table.dim() != 2 or x.shape[1] != width:
+def _require(x: Tensor | PlacedRows, table: Tensor, width: int) -> int:
+    """Makes sure that shapes go together, and returns B."""
+    if len(x.shape) != 2 or table.dim() != 2 or x.shape[1] != width:
         raise GraphkitError(
             f"queries have shape {tuple(x.shape)} and relations {tuple(table.shape)}; queries [B, D] need relations of "
             "their width, or of half of it for complex coordinates"
         )
+    return x.shape[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.engine.kernels import Kind, PairDistance, log_sigmoid_losses
+from graphkit.engine.kernels import Kind, PairDistance, PlacedRows, log_sigmoid_gradients, log_sigmoid_losses
 from graphkit.engine.kernels.pair_losses import reference, shared_loss_gradients, shared_losses
 from graphkit.samplers.batch import chunk_lanes
 
@@ -213,4 +213,30 @@ def test_a_mask_of_another_shape_is_refused() -> None:
     assert str(error.value) == (
         "logits of negatives have shape (4, 3) and their mask is torch.bool of shape (4, 1); give both two dimensions, "
         "[B, K], and a mask of torch.bool"
+    )
+
+
+@each
+@each_sharpness
+@given(queries=st.integers(1, 70), negatives=st.integers(1, 40), half=st.integers(1, 20), seed=st.integers(0, 99))
+def test_gradients_without_autograd_are_the_same_bits_wherever_answers_stand(
+    distance: PairDistance, sharpness: float, queries: int, negatives: int, half: int, seed: int
+) -> None:
+    given = batch(distance.kind, queries, negatives, 2 * half, seed=seed)
+    expected = with_gradients(log_sigmoid_losses, distance, given, sharpness)
+    weights, places = torch.linspace(-1, 2, queries), torch.arange(queries).flip(0)
+    for answers in (PlacedRows(given[1], None), PlacedRows(given[1].flip(0), places)):
+        found = log_sigmoid_gradients(distance, given[0], answers, *given[2:], weights, sharpness=sharpness)
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one, other)
+
+
+def test_gradients_without_autograd_want_an_answer_of_each_query() -> None:
+    queries, answers, negatives, mask = batch("l1", 4, 3, 2)
+    with pytest.raises(GraphkitError) as refused:
+        log_sigmoid_gradients(
+            DISTANCES[0], queries, PlacedRows(answers, torch.arange(3)), negatives, mask, torch.ones(4), sharpness=1.0
+        )
+    assert str(refused.value) == (
+        "answers have shape (3, 2) for 4 queries and rows of width 2; give one answer of each query, (4, 2)"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from graphkit import GraphkitError
-from graphkit.engine.kernels import translate, turn
+from graphkit.engine.kernels import ByHand, PlacedRows, translate, translate_by_hand, turn, turn_by_hand
 from graphkit.engine.kernels.relation_steps import (
     reference_translate,
     reference_turn,
@@ -147,4 +147,42 @@ def test_parts_of_other_shapes_are_refused() -> None:
         turn(x, real, imaginary[:2], directed)
     assert str(error.value) == (
         "relations have real parts of shape (3, 2) and imaginary ones of (2, 2); give both the same shape, [R, D/2]"
+    )
+
+
+def turn_by_phases(x: Tensor, phases: Tensor, directed: Tensor) -> Tensor:
+    return turn(x, phases.cos(), phases.sin(), directed)
+
+
+@pytest.mark.parametrize(
+    ("step", "by_hand", "tables"), [(translate, translate_by_hand, 1), (turn_by_phases, turn_by_hand, 2)]
+)
+@given(queries=st.integers(0, 40), relations=st.integers(1, 9), half=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_step_by_hand_is_that_of_autograd_wherever_rows_stand(
+    step: Step,
+    by_hand: Callable[..., tuple[Tensor, ByHand]],
+    tables: int,
+    queries: int,
+    relations: int,
+    half: int,
+    seed: int,
+) -> None:
+    x, vectors, directed = inputs("translate", queries, relations, half, seed=seed)
+    table = vectors[:, : 2 * half // tables].contiguous()
+    expected = with_gradients(step, [x, table, directed])
+    gradient = torch.linspace(-1, 2, x.numel()).reshape(x.shape)
+    for rows in (PlacedRows(x, None), PlacedRows(x.flip(0), torch.arange(queries).flip(0))):
+        moved, back = by_hand(rows, table, directed)
+        for one, other in zip((moved, *back(gradient)), expected, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("by_hand", [translate_by_hand, turn_by_hand])
+def test_a_step_by_hand_of_what_does_not_go_together_is_refused(by_hand: Callable[..., object]) -> None:
+    x, vectors, directed = inputs("translate", 4, 3, 2)
+    with pytest.raises(GraphkitError) as error:
+        by_hand(PlacedRows(x, None), vectors[:, :3], directed)
+    assert str(error.value) == (
+        "queries have shape (4, 4) and relations (3, 3); queries [B, D] need relations of their width, or of half of "
+        "it for complex coordinates"
     )

@@ -214,7 +214,7 @@ static void paired_gradients(const PairInput& in, const float* weights, std::siz
                 float* of_query = of_queries + b * in.query_width + d;
                 Vec q[kQ], dq[kQ], e[kE], de[kE] = {};
                 get<kQ>(in.queries + b * in.query_width + d, n, count, q);
-                get<kE>(in.rows + b * in.row_width + d, n, count, e);
+                get<kE>(paired_row(in, b) + d, n, count, e);
                 get<kQ>(of_query, n, count, dq);
                 Kind::gradients(weight, q, e, in.inside, dq, de);
                 put<kQ>(of_query, n, count, dq);

@@ -230,10 +230,14 @@ static void shared_scores(const PairInput& in, std::size_t begin, std::size_t en
     });
 }
 
+GRAPHKIT_INLINE const float* paired_row(const PairInput& in, std::size_t b) {
+    return in.rows + (in.paired_rows == nullptr ? b : static_cast<std::size_t>(in.paired_rows[b])) * in.row_width;
+}
+
 static void paired_scores(const PairInput& in, float* scores) {
     with_kind(in.kind, [&]<class Kind>(Kind) {
         for (std::size_t b = 0; b < in.num_queries; ++b) {
-            const float *query = in.queries + b * in.query_width, *row = in.rows + b * in.row_width;
+            const float *query = in.queries + b * in.query_width, *row = paired_row(in, b);
             float found[1][1];
             score_tile<Kind, 1, 1>(&query, &row, in.row_width / Kind::kRowParts, in.inside, found);
             scores[b] = found[0][0];
