@@ -51,6 +51,8 @@ class Settings:
     #: of the distances; a product has none
     margin: float
     seed: int
+    #: of a batch, whose queries share negatives where those are shared
+    chunks: int = 1
     #: whether PyKEEN begins with graphkit's fresh values
     same_init: bool = False
 
@@ -78,7 +80,11 @@ def fresh(name: str, graph: KnowledgeGraph, dim: int, margin: float, seed: int) 
 def graphkit_task(graph: KnowledgeGraph, settings: Settings, mode: str) -> LinkTask:
     """Returns the training of the model in graphkit, with ``own`` or ``shared`` negatives."""
     options = SamplerOptions(
-        batch_size=settings.batch_size, mode=mode, negatives=settings.negatives, seed=settings.seed
+        batch_size=settings.batch_size,
+        mode=mode,
+        negatives=settings.negatives,
+        chunks=settings.chunks if mode == "shared" else 1,
+        seed=settings.seed,
     )
     return LinkTask(
         graph,

@@ -173,6 +173,7 @@ def measure(options: argparse.Namespace) -> Result:
         temperature=options.temperature,
         margin=options.margin,
         seed=options.seed,
+        chunks=options.chunks,
         same_init=options.same_init,
     )
     start = time.perf_counter()
@@ -201,7 +202,8 @@ def show(result: Result, out: TextIO) -> None:
     settings = result["settings"]
     print(
         f"{MODELS[settings['model']]} on {result['graph']}: {settings['dim']} reals a row, batches of "
-        f"{settings['batch_size']}, {settings['negatives']} negatives (PyG: 1), {result['threads']} threads",
+        f"{settings['batch_size']}, {settings['negatives']} negatives (PyG: 1), shared by the queries of each of "
+        f"{settings['chunks']} chunks of a batch; {result['threads']} threads",
         file=out,
     )
     print(f"{'':18}{'triples/s':>12}{'wall s/step':>14}{'CPU s/step':>12}{'test MRR':>10}", file=out)
@@ -251,7 +253,8 @@ def main() -> int:
     made.add_argument("--quality-graph", default="codex_s", help="of --quality")
     made.add_argument("--dim", type=int, default=400, help="reals of a row (default: 400)")
     made.add_argument("--batch-size", type=int, default=1024)
-    made.add_argument("--negatives", type=int, default=256, help="of a triple (own), or of a batch (shared)")
+    made.add_argument("--negatives", type=int, default=256, help="of a triple (own), or of a chunk (shared)")
+    made.add_argument("--chunks", type=int, default=1, help="of a batch, whose queries share negatives (default: 1)")
     made.add_argument("--steps", type=int, default=20, help="that are timed (default: 20)")
     made.add_argument("--peer-steps", type=int, default=5, help="of PyKEEN that are timed (default: 5)")
     made.add_argument("--epochs", type=int, default=5, help="of --quality (default: 5)")

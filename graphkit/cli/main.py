@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from graphkit import __version__
 from graphkit.errors import GraphkitError
 
-_DESCRIPTION = "Learning from knowledge graphs that are too large, too slow or too noisy for the usual tools."
+_DESCRIPTION = "Learning from graphs that are too large, too slow or too noisy for the usual tools."
 _EPILOG = """\
 examples:
   graphkit data import my.tsv --out my-graph      make a graph of your own triples
   graphkit train graph=my-graph run_dir=my-run    train with settings chosen for its size
   graphkit train experiment=demo                  the built-in graph
+  graphkit train experiment=structcomp_cora_sce   an encoder of nodes, trained without labels
   graphkit train resume=my-run                    continue after an interruption
   graphkit answer my-run "?x : borders(?x, France)"
   graphkit evaluate my-run --json

@@ -24,33 +24,39 @@ LogitChunk logit_chunk(const Logits& logits, bool halves) {
     return {logits.data(), halves, logits.shape(0), logits.shape(1)};
 }
 
+void require_chunks(std::size_t chunks) {
+    if (chunks == 0) throw std::invalid_argument("chunks must be positive");
+}
+
 void bind_shared_losses(nb::module_& m) {
     m.def(
         "shared_losses",
         [](int kind, const Matrix& queries, const Matrix& answers, const Matrix& rows, const In<bool, -1, -1>& mask,
-           float inside, float offset, float sharpness, const Out<float, -1>& losses, const Out<float, -1>& of_answers,
-           const OutMatrix& slopes, unsigned threads) {
-            const SharedLoss input{pair_input(kind, queries, rows, inside), answers.data(), mask.data(), offset,
-                                   sharpness};
+           std::size_t chunks, float inside, float offset, float sharpness, const Out<float, -1>& losses,
+           const Out<float, -1>& of_answers, const OutMatrix& slopes, unsigned threads) {
+            require_chunks(chunks);
+            const SharedLoss input{
+                pair_input(kind, queries, rows, inside), chunks, answers.data(), mask.data(), offset, sharpness};
             const nb::gil_scoped_release release;
             shared_losses(input, losses.data(), of_answers.data(), slopes.data(), threads);
         },
-        nb::arg("kind"), array("queries"), array("answers"), array("rows"), array("mask"), nb::arg("inside"),
-        nb::arg("offset"), nb::arg("sharpness"), array("losses"), array("of_answers"), array("slopes"),
-        nb::arg("threads"));
+        nb::arg("kind"), array("queries"), array("answers"), array("rows"), array("mask"), nb::arg("chunks"),
+        nb::arg("inside"), nb::arg("offset"), nb::arg("sharpness"), array("losses"), array("of_answers"),
+        array("slopes"), nb::arg("threads"));
     m.def(
         "shared_loss_gradients",
-        [](int kind, const Matrix& queries, const Matrix& answers, const Matrix& rows, float inside,
+        [](int kind, const Matrix& queries, const Matrix& answers, const Matrix& rows, std::size_t chunks, float inside,
            const In<float, -1>& of_losses, const In<float, -1>& of_answer_distances, const Matrix& slopes,
            const OutMatrix& of_queries, const OutMatrix& of_answers, const OutMatrix& of_rows, unsigned threads) {
+            require_chunks(chunks);
             const PairInput pairs = pair_input(kind, queries, rows, inside);
             const nb::gil_scoped_release release;
-            shared_loss_gradients(pairs, answers.data(), of_losses.data(), of_answer_distances.data(), slopes.data(),
-                                  of_queries.data(), of_answers.data(), of_rows.data(), threads);
+            shared_loss_gradients(pairs, chunks, answers.data(), of_losses.data(), of_answer_distances.data(),
+                                  slopes.data(), of_queries.data(), of_answers.data(), of_rows.data(), threads);
         },
-        nb::arg("kind"), array("queries"), array("answers"), array("rows"), nb::arg("inside"), array("of_losses"),
-        array("of_answer_distances"), array("slopes"), array("of_queries"), array("of_answers"), array("of_rows"),
-        nb::arg("threads"));
+        nb::arg("kind"), array("queries"), array("answers"), array("rows"), nb::arg("chunks"), nb::arg("inside"),
+        array("of_losses"), array("of_answer_distances"), array("slopes"), array("of_queries"), array("of_answers"),
+        array("of_rows"), nb::arg("threads"));
 }
 
 }  // namespace

@@ -291,7 +291,7 @@ class QueryStream {
         if (options.mode != Negatives::kNone) {
             const auto placed = [&](auto* data) {
                 return options.mode == Negatives::kOwn ? borrow(data, {size, width}, batch)
-                                                       : borrow(data, {width}, batch);
+                                                       : borrow(data, {options.chunks * width}, batch);
             };
             candidates = placed(batch->candidates.data());
             if (!batch->log_weights.empty()) log_weights = placed(batch->log_weights.data());
@@ -322,10 +322,10 @@ class QueryStream {
 
 // `structures` are pairs of a program's code [n, 2] and the width of its rows.
 QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Code, std::uint64_t>>& structures,
-                               std::uint64_t batch_size, std::uint64_t negatives, int mode, int corruption, int answers,
-                               bool backtracking, std::uint64_t expansion_limit, std::uint64_t min_answers,
-                               std::uint64_t max_answers, std::uint64_t attempts, std::uint64_t seed, unsigned threads,
-                               unsigned ahead, std::uint64_t first) {
+                               std::uint64_t batch_size, std::uint64_t negatives, std::uint64_t chunks, int mode,
+                               int corruption, int answers, bool backtracking, std::uint64_t expansion_limit,
+                               std::uint64_t min_answers, std::uint64_t max_answers, std::uint64_t attempts,
+                               std::uint64_t seed, unsigned threads, unsigned ahead, std::uint64_t first) {
     if (nb::cast<const Index&>(index).num_edges() == 0)
         throw std::invalid_argument("the graph has no edges to draw queries from");
     if (structures.empty() || batch_size == 0 || attempts == 0 || threads == 0 || ahead == 0)
@@ -334,6 +334,7 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
         throw std::invalid_argument("mode must be 0, 1 or 2, and answers 0 or 1");
     if (corruption < 0 || corruption > 2 || (corruption == 2 && mode == 2))
         throw std::invalid_argument("corruption must be 0, 1 or 2, and not 2 with mode 2");
+    if (chunks == 0 || chunks > batch_size) throw std::invalid_argument("chunks must be from 1 to batch_size");
     std::vector<Program> programs;
     for (const auto& [code, width] : structures) {
         programs.emplace_back(std::span(code.data(), code.size()), width);
@@ -341,6 +342,7 @@ QueryStream* make_query_stream(nb::object index, const std::vector<std::pair<Cod
     }
     const QueryOptions options{batch_size,
                                negatives,
+                               chunks,
                                static_cast<Negatives>(mode),
                                static_cast<Corruption>(corruption),
                                static_cast<AnswerDraw>(answers),
@@ -399,9 +401,9 @@ NB_MODULE(_native, m) {
 
     nb::class_<QueryStream>(m, "QueryStream")
         .def(nb::new_(&make_query_stream), nb::arg("index"), nb::arg("structures"), nb::arg("batch_size"),
-             nb::arg("negatives"), nb::arg("mode"), nb::arg("corruption"), nb::arg("answers"), nb::arg("backtracking"),
-             nb::arg("expansion_limit"), nb::arg("min_answers"), nb::arg("max_answers"), nb::arg("attempts"),
-             nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
+             nb::arg("negatives"), nb::arg("chunks"), nb::arg("mode"), nb::arg("corruption"), nb::arg("answers"),
+             nb::arg("backtracking"), nb::arg("expansion_limit"), nb::arg("min_answers"), nb::arg("max_answers"),
+             nb::arg("attempts"), nb::arg("seed"), nb::arg("threads"), nb::arg("ahead"), nb::arg("first"))
         .def("next", &QueryStream::next);
 }
 

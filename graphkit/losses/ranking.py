@@ -13,7 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from graphkit.engine.kernels import PairDistance, cross_entropy, log_sigmoid_losses, log_sum_terms, softplus_terms
+from graphkit.engine.kernels import (
+    PairDistance,
+    chunk_scores,
+    cross_entropy,
+    log_sigmoid_losses,
+    log_sum_terms,
+    softplus_terms,
+)
 from graphkit.errors import GraphkitError
 
 
@@ -45,23 +52,26 @@ class Loss(ABC):
         negatives: Tensor,
         mask: Tensor,
         population: Tensor,
+        *,
+        chunks: int = 1,
     ) -> Tensor:
-        """The loss against negatives that all queries share, where logits are a constant minus a distance.
+        """The loss against negatives that queries share, where logits are a constant minus a distance.
 
         Args:
             distance: what logits are.
             queries: float32[B, W].
             answers: float32[B, D], one of each query.
-            negatives: float32[K, D].
+            negatives: float32[C K, D], those of the queries of each chunk, chunk after chunk.
             mask: see `sampled`.
             population: see `sampled`.
+            chunks: C; query b is of chunk b C // B.
 
         Returns:
             float[B].
         """
         own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
         positive = distance.scores(queries, answers, own).squeeze(1)
-        return self.sampled(positive, distance.scores(queries, negatives), mask, population)
+        return self.sampled(positive, chunk_scores(distance, queries, negatives, chunks), mask, population)
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """The loss over all entities, where `full` says that there is one.
@@ -148,9 +158,11 @@ class LogSigmoid(Loss):
         negatives: Tensor,
         mask: Tensor,
         population: Tensor,
+        *,
+        chunks: int = 1,
     ) -> Tensor:
         """The loss against shared negatives, one operation, unless `sampled` is a subclass's; see the base class."""
         if type(self).sampled is not LogSigmoid.sampled:
-            return super().shared_distances(distance, queries, answers, negatives, mask, population)
+            return super().shared_distances(distance, queries, answers, negatives, mask, population, chunks=chunks)
         sharpness = self.adversarial_temperature
-        return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness)
+        return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness, chunks=chunks)

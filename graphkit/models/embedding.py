@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -61,6 +62,16 @@ class Embedded:
             owners.append(first + own)
             first += part.size
         return cls(vectors, torch.cat(owners), size)
+
+    def split(self, sizes: Sequence[int]) -> list[Embedded]:
+        """Returns the first `sizes[0]` queries, the next `sizes[1]` and so on, all of them; by one operation."""
+        if len(sizes) == 1:
+            return [self]
+        if self.owners is None:
+            parts = torch.split(self.vectors, list(sizes))
+            return [Embedded(part, None, size) for part, size in zip(parts, sizes, strict=True)]
+        ends = list(accumulate(sizes))
+        return [self.select(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
     def select(self, start: int, stop: int) -> Embedded:
         """Returns queries `start` to `stop`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,8 +39,9 @@ class QueryBatch:
     Segments stand in the order of their lanes, without gaps: joining them gives the batch.
 
     Negatives come in three forms: none (a loss over all entities needs none), own (``negatives`` is ``[B, K]``), or
-    shared by the batch (``negatives`` is ``[K]``). Where there are negatives, ``mask`` says which are verified: a
-    masked-in negative is never an answer of its query in the graph that the sampler draws from.
+    shared by the queries of each of C chunks of the batch (``negatives`` is ``[C K]``, a chunk's after another's).
+    Where there are negatives, ``mask`` says which are verified: a masked-in negative is never an answer of its query in
+    the graph that the sampler draws from.
 
     ``log_weights`` corrects for negatives that are not drawn uniformly: log(u(x) / p(x)), with p(x) the probability to
     draw the entity x and u(x) = 1 / N that of a uniform draw, both over all entities, before verification. Neither is
@@ -61,7 +63,7 @@ class QueryBatch:
     counted: Tensor
     #: float64[B], natural logarithm of the probability of each draw, see `QuerySampler`
     log_probs: Tensor
-    #: int64[B, K] own, int64[K] shared, or None
+    #: int64[B, K] own, int64[C K] shared, or None
     negatives: Tensor | None = None
     #: bool[B, K], True = no answer of the query; None without negatives
     mask: Tensor | None = None
@@ -75,8 +77,19 @@ class QueryBatch:
 
     @property
     def shared(self) -> bool:
-        """Whether the negatives are one list for the whole batch."""
+        """Whether queries share their negatives."""
         return self.negatives is not None and self.negatives.dim() == 1
+
+    @property
+    def chunks(self) -> int:
+        """C."""
+        assert self.negatives is not None and self.negatives.dim() == 1 and self.mask is not None
+        return len(self.negatives) // self.mask.shape[1]
+
+    @property
+    def chunk_lanes(self) -> list[slice]:
+        """The lanes of each of the C chunks whose queries share negatives; their sizes differ by 1 at most."""
+        return chunk_lanes(self.size, self.chunks)
 
     def entities(self) -> Tensor:
         """Returns int64[U]: every entity that the batch names, ascending and once."""
@@ -85,3 +98,9 @@ class QueryBatch:
             parts.append(self.negatives.reshape(-1))
         distinct: Tensor = torch.unique(torch.cat(parts))
         return distinct
+
+
+def chunk_lanes(size: int, chunks: int) -> list[slice]:
+    """Returns the lanes of each of some chunks of a batch of `size`: lane b is of chunk b C // B."""
+    ends = [-(-chunk * size // chunks) for chunk in range(chunks + 1)]
+    return [slice(*lanes) for lanes in pairwise(ends)]

@@ -42,10 +42,12 @@ class SamplerOptions:
     structures: str = "1p"
     #: B, queries a batch
     batch_size: int = 1024
-    #: how negatives are drawn: "own" for each query, "shared" by the batch, or "none"
+    #: how negatives are drawn: "own" for each query, "shared" by many, or "none"
     mode: NegativeMode = "own"
-    #: K, negatives a query (own) or candidates a batch (shared); 0 with "none"
+    #: K, negatives of a query (own), or candidates that the queries of a chunk share; 0 with "none"
     negatives: int = 128
+    #: C, chunks of a batch (shared), of equally many queries; each has candidates of its own
+    chunks: int = 1
     #: what negatives and candidates are drawn by: "uniform" over the entities, by "degree", or (own ones) "typed", from
     #: the ranges of the relations that lead to the answer; see `QuerySampler`
     corruption: Corruption = "uniform"
@@ -79,7 +81,7 @@ class SamplerOptions:
             raise GraphkitError(f"answers is {self.answers!r}, and one of {', '.join(ANSWER_DRAWS)} is needed")
         if self.corruption not in CORRUPTIONS:
             raise GraphkitError(f"corruption is {self.corruption!r}, and one of {', '.join(CORRUPTIONS)} is needed")
-        for name in ("batch_size", "negatives"):
+        for name in ("batch_size", "negatives", "chunks"):
             if type(getattr(self, name)) is not int:
                 raise GraphkitError(f"{name} is {getattr(self, name)!r}, and a whole number is needed")
         if self.batch_size < 1:
@@ -91,6 +93,12 @@ class SamplerOptions:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
+        if not 1 <= self.chunks <= self.batch_size:
+            raise GraphkitError(
+                f"chunks is {self.chunks}, and a number from 1 to batch_size, {self.batch_size}, is needed"
+            )
+        if self.mode != "shared" and self.chunks != 1:
+            raise GraphkitError(f"chunks is {self.chunks} with mode {self.mode}; give 1, or mode shared")
         if self.mode == "none" and self.corruption != "uniform":
             raise GraphkitError(
                 f"corruption is {self.corruption} with mode none, which draws no negatives; give uniform, or mode own "
@@ -274,6 +282,7 @@ class QuerySampler(NativeSampler[QueryBatch]):
             structures=[(program_code(structure), structure.width) for structure in options.parsed],
             batch_size=options.batch_size,
             negatives=options.negatives,
+            chunks=options.chunks,
             mode=NEGATIVE_MODES.index(options.mode),
             corruption=CORRUPTIONS.index(options.corruption),
             answers=ANSWER_DRAWS.index(options.answers),

@@ -121,7 +121,6 @@ def sample_counted(
     source = _Source(graph, options)
     if options.mode == "shared":
         source.share(numbers)
-    shared = source.shared
     # The query at place g of the stream has structure g modulo their number.
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
@@ -136,6 +135,7 @@ def sample_counted(
             if place % len(parsed) != i:
                 continue
             random = LaneRandom(options.seed, number, len(lanes))
+            source.chunk = len(lanes) * options.chunks // options.batch_size
             if structure == ONE_HOP:
                 one_hops = [j for j, other in enumerate(parsed) if other == ONE_HOP]
                 drawn = source.edge(place // len(parsed) * len(one_hops) + one_hops.index(i), random)
@@ -152,10 +152,10 @@ def sample_counted(
         elif rows:
             segments.append(Segment(structure, slice(len(lanes) - len(rows), len(lanes)), torch.tensor(rows)))
     own_mode, with_negatives = options.mode == "own", options.mode != "none"
-    negatives = torch.tensor([drawn.negatives.own for drawn in lanes] if own_mode else shared)
+    negatives = torch.tensor([drawn.negatives.own for drawn in lanes] if own_mode else source.shared)
     weights = [drawn.negatives.weights for drawn in lanes] if own_mode else source.shared_weights
     verified = [[len(drawn.answers) < graph.num_entities] * options.negatives for drawn in lanes]
-    in_shared = [[candidate not in drawn.answers for candidate in shared] for drawn in lanes]
+    in_shared = [[x not in drawn.answers for x in drawn.negatives.shared] for drawn in lanes]
     counts = [len(drawn.answers) if drawn.counted else source.estimate(drawn) for drawn in lanes]
     batch = QueryBatch(
         number=number,
@@ -180,6 +180,8 @@ class _Negatives:
     answered: float = 0
     #: whether all answers had to be listed
     after_all: bool = False
+    #: those of the query's chunk
+    shared: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,15 @@ class _Source:
         self.edges: list[tuple[int, int, int]] = [(h, r, t) for h, r, t in directed_edges(graph).tolist()]
         self.corrupts = options.corruption != "uniform"
         self.by_degree = ByDegree(self.edges, graph.num_entities)
-        #: the candidates of the batch, and the weight of each
+        #: the candidates of the batch, chunk after chunk, and the weight of each
         self.shared: list[int] = []
         self.shared_weights: list[float] = []
+        #: that of the query which is drawn
+        self.chunk = 0
 
     def share(self, numbers: SplitMix) -> None:
         """Draws the candidates of a batch."""
-        for _ in range(self.options.negatives):
+        for _ in range(self.options.chunks * self.options.negatives):
             self.shared.append(self.by_degree.draw(numbers) if self.corrupts else numbers.below(len(self.entities)))
         self.shared_weights = [self.by_degree.weight(x) if self.corrupts else 1.0 for x in self.shared]
 
@@ -290,8 +294,11 @@ class _Source:
         if self.options.mode == "none":
             return _Negatives()
         if self.options.mode == "shared":
-            met = [w for candidate, w in zip(self.shared, self.shared_weights, strict=True) if candidate in answers]
-            return _Negatives(answered=_total(met), after_all=not counted and len(met) == len(self.shared))
+            size = self.options.negatives
+            own = slice(self.chunk * size, (self.chunk + 1) * size)
+            shared = self.shared[own]
+            met = [w for x, w in zip(shared, self.shared_weights[own], strict=True) if x in answers]
+            return _Negatives(shared=shared, answered=_total(met), after_all=not counted and len(met) == size)
         numbers = SplitMix(random.next())
         return self._corrupted(tree, answers, numbers) or self._uniform(answers, counted, numbers)
 

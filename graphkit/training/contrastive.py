@@ -35,6 +35,7 @@ from graphkit.training.contrastive_plan import (
     node_graph,
     open_clusters,
     open_method,
+    require_parts,
     require_schedule,
     require_settings,
 )
@@ -128,6 +129,7 @@ class ContrastiveTask:
         splits: int = 50,
         labels_per_class: int | None = 20,
     ) -> None:
+        require_parts(model, loss)
         self.graph = node_graph(graph)
         self.model, self.loss = model, loss or SCE(dim=model.dim)
         self.optimizer_of = optimizer or (lambda parameters: Adam(parameters, lr=0.001))

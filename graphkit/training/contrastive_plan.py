@@ -109,6 +109,18 @@ def check_groups(config: Config) -> None:
         raise GraphkitError(f"the engine {name} computes on a device, and this task on the CPU; {goes_with(config)}")
 
 
+def require_parts(model: object, loss: object | None) -> None:
+    """Makes sure that parts are objects, where a name as of a configuration may have been given.
+
+    Raises:
+        GraphkitError: one is none.
+    """
+    if not isinstance(model, Encoder):
+        raise GraphkitError(f"model is {model!r}, and an encoder is needed, such as graphkit.models.GCNEncoder(…)")
+    if loss is not None and not isinstance(loss, ContrastiveLoss):
+        raise GraphkitError(f"loss is {loss!r}, and a contrastive loss is needed, such as graphkit.losses.SCE(…)")
+
+
 def require_settings(task: ContrastiveTask) -> None:
     """Checks the settings of a task, before anything is computed.
 

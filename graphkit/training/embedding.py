@@ -228,7 +228,11 @@ class EmbeddingTask(ABC):
         """Adds the gradients of the loss; returns what adds up to the loss."""
         weights = self._weights(batch)
         if not self.full or self._placed.dot_product:  # of dot products, the loss takes chunks of entities by itself
-            loss = (weights * self._score(batch, queries, compared.candidates, compared, slice(0, batch.size))).sum()
+            if batch.shared:
+                losses = self._score_shared(batch, queries, *compared.candidates)
+            else:
+                losses = self._score(batch, queries, compared.candidates, compared, slice(0, batch.size))
+            loss = (weights * losses).sum()
             torch.autograd.backward(loss)
             return [loss]
         # Scores are differentiated chunk by chunk, down to leaves in their place, so that logits over all entities are
@@ -263,7 +267,10 @@ class EmbeddingTask(ABC):
     def _score(
         self, batch: QueryBatch, queries: Embedded, candidates: Sequence[Tensor], compared: _Compared, lanes: slice
     ) -> Tensor:
-        """Returns float[n]: the losses of some lanes, with candidates in place of those of `compared`."""
+        """Returns float[n]: the losses of some lanes against own negatives or all entities.
+
+        Candidates stand in place of those of `compared`.
+        """
         queries, positives = queries.select(lanes.start, lanes.stop), compared.positives[lanes].unsqueeze(1)
         if self.full:
             if self._placed.dot_product:  # of one vector a query: losses over all entities are of single hops
@@ -273,23 +280,28 @@ class EmbeddingTask(ABC):
             with _rounding(self.precision, queries.vectors.device):
                 logits = self._placed.logits(queries, candidates[0])
             return self.loss.all_entities(logits.float(), positives.squeeze(1))
-        if compared.negatives is not None:
-            # Together, so that each row is read, and gets its gradient, once.
-            own = self._placed.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
-            positive, negative = own[:, 0], own[:, 1:]
-        elif queries.owners is None and (distance := self._placed.pair_distance()) is not None:
-            assert batch.mask is not None  # it comes with the negatives
-            answers = Embedded(candidates[0], None, batch.size).select(lanes.start, lanes.stop).vectors
-            return self.loss.shared_distances(
-                distance, queries.vectors, answers, candidates[1], batch.mask[lanes], self._population(batch, lanes)
-            )
-        else:
-            # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-            positive = self._placed.logits(queries, candidates[0], positives).squeeze(1)
-            with _rounding(self.precision, queries.vectors.device):
-                negative = self._placed.logits(queries, candidates[1])
+        assert compared.negatives is not None and batch.mask is not None  # they are own
+        # Together, so that each row is read, and gets its gradient, once.
+        own = self._placed.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
+        return self.loss.sampled(own[:, 0], own[:, 1:].float(), batch.mask[lanes], self._population(batch, lanes))
+
+    def _score_shared(self, batch: QueryBatch, queries: Embedded, answers: Tensor, negatives: Tensor) -> Tensor:
+        """Returns float[B]: the losses of all queries, each against the negatives of its chunk."""
         assert batch.mask is not None  # it comes with the negatives
-        return self.loss.sampled(positive, negative.float(), batch.mask[lanes], self._population(batch, lanes))
+        population = self._population(batch, slice(0, batch.size))
+        if queries.owners is None and (distance := self._placed.pair_distance()) is not None:
+            return self.loss.shared_distances(
+                distance, queries.vectors, answers, negatives, batch.mask, population, chunks=batch.chunks
+            )
+        # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
+        places = torch.arange(batch.size, device=answers.device).unsqueeze(1)
+        positive = self._placed.logits(queries, answers, places).squeeze(1)
+        sizes = [lanes.stop - lanes.start for lanes in batch.chunk_lanes]
+        parts = zip(queries.split(sizes), negatives.chunk(batch.chunks), strict=True)
+        with _rounding(self.precision, answers.device):
+            logits = [self._placed.logits(some, others) for some, others in parts]
+        negative = logits[0] if batch.chunks == 1 else torch.cat(logits)
+        return self.loss.sampled(positive, negative.float(), batch.mask, population)
 
     def _population(self, batch: QueryBatch, lanes: slice) -> Tensor:
         """Returns float[n]: how many entities are no answer."""

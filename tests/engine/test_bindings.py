@@ -69,11 +69,11 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "softplus_terms": (torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool), 0.5, torch.ones(2), torch.ones(2, 5), 1),
     "log_sum_terms": (torch.ones(2, 5), torch.ones(2, 5, dtype=torch.bool), torch.ones(2), torch.ones(2, 5), 1),
     "shared_losses": (
-        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), torch.ones(2, 3, dtype=torch.bool), 0.0, 9.0, 1.0),
-        *(torch.ones(2), torch.ones(2), torch.ones(2, 3), 1),
+        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), torch.ones(2, 3, dtype=torch.bool)),
+        *(1, 0.0, 9.0, 1.0, torch.ones(2), torch.ones(2), torch.ones(2, 3), 1),
     ),
     "shared_loss_gradients": (
-        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 0.0, torch.ones(2), torch.ones(2)),
+        *(1, torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 1, 0.0, torch.ones(2), torch.ones(2)),
         *(torch.ones(2, 3), torch.ones(2, 5), torch.ones(2, 5), torch.ones(3, 5), 1),
     ),
     "attention_hidden": (*GROUPS, torch.ones(5, 4), torch.ones(4), torch.ones(3, 4), 1),

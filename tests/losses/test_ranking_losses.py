@@ -225,6 +225,10 @@ def test_the_loss_of_shared_distances_is_that_of_their_logits(loss: Loss, dtype:
     negative = 9 - (queries.unsqueeze(1) - negatives).abs().sum(dim=2)
     expected = loss.sampled(positive, negative, mask, POPULATION)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, check_dtype=False)
+    halves = loss.shared_distances(distance, queries, answers, negatives, mask[:, :2], POPULATION, chunks=2)
+    apart = torch.cat([negative[:3, :2], negative[3:, 2:]])
+    expected = loss.sampled(positive, apart, mask[:, :2], POPULATION)
+    torch.testing.assert_close(halves, expected, rtol=1e-5, atol=1e-5, check_dtype=False)
 
 
 # ------------------------------------------------------------------------------------------------------------- errors

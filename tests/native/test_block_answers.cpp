@@ -133,6 +133,40 @@ TEST(steps_from_thousands_of_entities_are_listed_like_short_ones) {
     }
 }
 
+TEST(steps_from_many_entities_end_where_their_edges_are_too_many) {
+    const std::int64_t spokes = 200;  // looked up in several parts, the last of which is not full
+    std::vector<Edge> triples;
+    for (std::int64_t x = 1; x <= spokes; ++x) {
+        triples.push_back({0, 0, x});
+        if (x % 3 == 0) continue;  // some have no edge of the second relation
+        for (std::int64_t i = 0; i < 3; ++i) triples.push_back({x, 1, spokes + 1 + (x + 5 * i) % 40});
+    }
+    const Drawn graph = build(triples, spokes + 50);
+    const Code code{0, 0, 1, 1, 1, 2};
+    const BlockPlan plan(Program(code, 3));
+    const std::vector<std::int64_t> rows{0, 0, 2, 1, 2, 3, 0, 0, 2};  // the second lane has few entities
+    const std::vector<std::uint32_t> some{0, 1, 2};
+    const auto view = graph.arrays.view();
+    BlockSpace space(graph.entities);
+    const std::uint64_t edges = 3 * (spokes - spokes / 3);
+    for (const std::uint64_t limit : {kAll, edges, edges - 1, std::uint64_t{spokes}, edges}) {
+        BlockAnswers block(view, plan, limit, 3, rows.data(), space);
+        block.execute(some);
+        for (const std::uint32_t lane : some) {
+            CHECK_EQ(block.listed(lane), lane == 1 || limit >= edges);
+            const Set known = answers(graph, code, rows.data() + 3 * lane);
+            std::vector<Asked> asked;
+            std::vector<std::uint8_t> expected, held(graph.entities);
+            for (std::uint64_t x = 0; x < graph.entities; ++x) {
+                asked.push_back({static_cast<Entity>(x), lane});
+                expected.push_back(known.contains(static_cast<std::int64_t>(x)));
+            }
+            block.test(asked, held);
+            CHECK(held == expected);
+        }
+    }
+}
+
 TEST(backward_tests_ask_an_entity_once_however_many_paths_lead_to_it) {
     // A star of 2,000 leaves: backwards, paths of eight steps are 2,000 to the power of four.
     const std::int64_t leaves = 2000;

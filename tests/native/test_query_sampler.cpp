@@ -58,7 +58,7 @@ void is_sound(const Drawn& graph, const std::vector<std::string>& names, const Q
     CHECK_EQ(batch.positives.size(), size);
     CHECK_EQ(batch.counts.size(), size);
     CHECK_EQ(batch.log_probs.size(), size);
-    CHECK_EQ(batch.candidates.size(), options.mode == Negatives::kOwn ? size * width : width);
+    CHECK_EQ(batch.candidates.size(), (options.mode == Negatives::kOwn ? size : options.chunks) * width);
     CHECK_EQ(batch.mask.size(), size * width);
     CHECK_EQ(batch.log_weights.size(), options.corruption == Corruption::kUniform ? 0 : batch.candidates.size());
     for (const float log_weight : batch.log_weights) CHECK(std::isfinite(log_weight));
@@ -77,7 +77,8 @@ void is_sound(const Drawn& graph, const std::vector<std::string>& names, const Q
             if (names[segment] != "1p" && (batch.counted[lane] || options.mode != Negatives::kNone))
                 CHECK(known.size() < graph.entities);
             for (std::uint64_t k = 0; k < width; ++k) {
-                const std::int64_t candidate = batch.candidates[options.mode == Negatives::kOwn ? lane * width + k : k];
+                const std::uint64_t list = options.mode == Negatives::kOwn ? lane : lane * options.chunks / size;
+                const std::int64_t candidate = batch.candidates[list * width + k];
                 const bool answer = known.contains(candidate);
                 CHECK(candidate >= 0 && candidate < static_cast<std::int64_t>(graph.entities));
                 // Own negatives are masked in unless there is none; shared candidates wherever they are no answer.
@@ -161,6 +162,7 @@ TEST(mixed_batches_of_random_graphs_are_sound_in_every_mode) {
                 for (const std::uint64_t limit : {0, 3, 1000}) {
                     const QueryOptions options{.batch_size = size,
                                                .negatives = 9,
+                                               .chunks = mode == Negatives::kShared ? 1 + seed % 5 : 1,
                                                .mode = mode,
                                                .answers = seed % 2 ? AnswerDraw::kDegree : AnswerDraw::kUniform,
                                                .backtracking = seed % 4 < 2,

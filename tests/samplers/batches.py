@@ -47,10 +47,12 @@ def sampler_options(
 ) -> SamplerOptions:
     """Options for one-hop queries on a graph of so many entities."""
     mode = draw(st.sampled_from(modes))
+    batch_size = draw(st.integers(1, lanes))
     return SamplerOptions(
-        batch_size=draw(st.integers(1, lanes)),
+        batch_size=batch_size,
         mode=mode,  # type: ignore[arg-type]
         negatives=0 if mode == "none" else draw(st.integers(1, entities)),
+        chunks=draw(st.integers(1, min(batch_size, 5))) if mode == "shared" else 1,
         corruption=draw(st.sampled_from(CORRUPTIONS[mode])),
         answers=draw(st.sampled_from(ANSWERS)),  # type: ignore[arg-type]
         backtracking=draw(st.booleans()),
@@ -144,6 +146,9 @@ def candidates(batch: QueryBatch, lane: int) -> list[tuple[int, bool]]:
     assert batch.negatives is not None
     assert batch.mask is not None
     row = batch.negatives if batch.shared else batch.negatives[lane]
+    if batch.shared:
+        chunks = len(batch.negatives) // batch.mask.shape[1]
+        row = row.view(chunks, -1)[lane * chunks // batch.size]
     return list(zip(row.tolist(), batch.mask[lane].tolist(), strict=True))
 
 

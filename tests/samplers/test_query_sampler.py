@@ -225,6 +225,7 @@ def native_stream(index: _native.Index, *, threads: int, ahead: int) -> _native.
         batch_size=16,
         negatives=4,
         mode=1,
+        chunks=1,
         corruption=0,
         answers=0,
         backtracking=True,

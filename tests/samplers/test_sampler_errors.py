@@ -52,6 +52,13 @@ def one_structure(structures: str, **others: object) -> SamplerOptions:
             "corruption is typed with mode shared, and candidates of all queries have no relation to be typed by; give "
             "mode own, or corruption degree or uniform",
         ),
+        ({"chunks": 3}, "chunks is 3 with mode own; give 1, or mode shared"),
+        ({"chunks": 0, "mode": "shared"}, "chunks is 0, and a number from 1 to batch_size, 1024, is needed"),
+        (
+            {"chunks": 9, "mode": "shared", "batch_size": 8},
+            "chunks is 9, and a number from 1 to batch_size, 8, is needed",
+        ),
+        ({"chunks": 2.0, "mode": "shared"}, "chunks is 2.0, and a whole number is needed"),
         ({"batch_size": 0}, "batch_size is 0, and at least 1 is needed"),
         ({"batch_size": 2.5}, "batch_size is 2.5, and a whole number is needed"),
         ({"batch_size": True}, "batch_size is True, and a whole number is needed"),

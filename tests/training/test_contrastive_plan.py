@@ -115,3 +115,19 @@ def test_a_graph_of_one_node_is_refused(form: Any) -> None:
     with pytest.raises(GraphkitError) as error:
         ContrastiveTask(alone, SGCEncoder(3), form=form)
     assert str(error.value) == "the graph has 1 node, and a contrastive loss compares at least 2; give a larger graph"
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (
+            {"model": "sgc_encoder"},
+            "model is 'sgc_encoder', and an encoder is needed, such as graphkit.models.GCNEncoder(…)",
+        ),
+        ({"loss": "coles"}, "loss is 'coles', and a contrastive loss is needed, such as graphkit.losses.SCE(…)"),
+    ],
+)
+def test_names_in_place_of_parts_are_refused(graph: NodeGraph, parts: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(GraphkitError) as error:
+        ContrastiveTask(graph, **{"model": SGCEncoder(graph.num_features), **parts})
+    assert str(error.value) == sentence

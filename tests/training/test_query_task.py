@@ -36,9 +36,18 @@ def graph() -> KnowledgeGraph:
     return random_graph(40, 4, 200, held_out=25)
 
 
-def make_task(graph: KnowledgeGraph, model: str, mode: str = "shared", **options: object) -> QueryTask:
+def make_task(
+    graph: KnowledgeGraph, model: str, mode: str = "shared", *, chunks: int = 1, **options: object
+) -> QueryTask:
     structures = ALL_OF_BETAE if model == "betae" else WITHOUT_NEGATION
-    sampling = SamplerOptions(structures=structures, batch_size=42, mode=mode, negatives=12, seed=5)  # type: ignore[arg-type]
+    sampling = SamplerOptions(
+        structures=structures,
+        batch_size=42,
+        mode=mode,  # type: ignore[arg-type]
+        negatives=12,
+        chunks=chunks,
+        seed=5,
+    )
     built: Model = MODELS[model]()
     return QueryTask(graph, built, seed=3, sampler=QuerySampler(graph, sampling), **options)  # type: ignore[arg-type]
 
@@ -67,10 +76,13 @@ def test_the_loss_falls_on_all_structures_that_the_model_embeds(graph: Knowledge
     assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("chunks", [1, 5])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_step_updates_rows_and_parameters_as_one_graph_of_gradients_would(graph: KnowledgeGraph, model: str) -> None:
+def test_a_step_updates_rows_and_parameters_as_one_graph_of_gradients_would(
+    graph: KnowledgeGraph, model: str, chunks: int
+) -> None:
     """The task differentiates scores apart from embeddings; this does all at once, query by query."""
-    task = make_task(graph, model, optimizer=Adagrad(lr=0.1, dense_lr=0.1), weighting="answers")
+    task = make_task(graph, model, chunks=chunks, optimizer=Adagrad(lr=0.1, dense_lr=0.1), weighting="answers")
     batch = next(task.sampler)
     rows = task.table.weight.clone().requires_grad_()
     encoded = task.model.encode(rows)
@@ -82,7 +94,7 @@ def test_a_step_updates_rows_and_parameters_as_one_graph_of_gradients_would(grap
         ):
             query = task.model.embed(segment.structure, encoded[anchors].unsqueeze(0), relations.unsqueeze(0))
             logits = task.model.logits(query, task.model.candidates(encoded))[0]
-            kept = batch.negatives[batch.mask[lane]]
+            kept = batch.negatives.view(chunks, -1)[lane * chunks // batch.size][batch.mask[lane]]
             population = torch.tensor([40.0 - batch.answer_counts[lane]])
             loss = Softmax().sampled(
                 logits[batch.positives[lane]].reshape(1),

@@ -27,6 +27,19 @@ PairInput slice(const PairInput& in, std::size_t begin, std::size_t end) {
     return part;
 }
 
+// The first query of a chunk.
+std::size_t first_of(const PairInput& all, std::size_t chunks, std::size_t chunk) {
+    return (chunk * all.num_queries + chunks - 1) / chunks;
+}
+
+// The rows of a chunk with the queries from begin to end, which are some of its own.
+PairInput of_chunk(const PairInput& all, std::size_t chunks, std::size_t chunk, std::size_t begin, std::size_t end) {
+    PairInput part = slice(all, begin, end);
+    part.num_rows = all.num_rows / chunks;
+    part.rows += chunk * part.num_rows * all.row_width;
+    return part;
+}
+
 // The same queries with the answer of each.
 PairInput with_answers(const PairInput& queries, const float* answers) {
     PairInput part = queries;
@@ -45,12 +58,18 @@ float of_distance(PairKind kind, float slope, float distance) {
 
 void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float* slopes, unsigned threads) {
     const PairInput& all = in.negatives;
-    const std::size_t count = all.num_rows;
+    const std::size_t count = all.num_rows / in.chunks;
     for_queries(all, threads_worth(all.num_queries * count, all, threads), [&](std::size_t begin, std::size_t end) {
         const PairInput here = slice(all, begin, end);
         const std::shared_ptr<void> scratch = take_buffer(here.num_queries * count * sizeof(float));
         float* const distances = static_cast<float*>(scratch.get());
-        kernels().shared_scores(here, 0, count, distances);
+        for (std::size_t first = begin; first < end;) {
+            const std::size_t chunk = first * in.chunks / all.num_queries;
+            const std::size_t last = std::min(end, first_of(all, in.chunks, chunk + 1));
+            kernels().shared_scores(of_chunk(all, in.chunks, chunk, first, last), 0, count,
+                                    distances + (first - begin) * count);
+            first = last;
+        }
         std::vector<float> logits(count), to_answers(here.num_queries), missed, of_missed(here.num_queries);
         kernels().paired_scores(with_answers(here, in.answers + begin * all.row_width), to_answers.data());
         for (const float distance : to_answers) missed.push_back(distance - in.offset);
@@ -69,10 +88,10 @@ void shared_losses(const SharedLoss& in, float* losses, float* of_answers, float
     });
 }
 
-void shared_loss_gradients(const PairInput& all, const float* answers, const float* of_losses,
+void shared_loss_gradients(const PairInput& all, std::size_t chunks, const float* answers, const float* of_losses,
                            const float* of_answer_distances, const float* slopes, float* of_queries, float* of_answers,
                            float* of_rows, unsigned threads) {
-    const std::size_t count = all.num_rows;
+    const std::size_t count = all.num_rows / chunks;
     threads = threads_worth(all.num_queries * count, all, threads);
     const std::shared_ptr<void> scratch = take_buffer(all.num_queries * count * sizeof(float));
     float* const weights = static_cast<float*>(scratch.get());
@@ -85,7 +104,11 @@ void shared_loss_gradients(const PairInput& all, const float* answers, const flo
     });
     const PairInput paired = with_answers(all, answers);
     for_coordinates(all, threads, [&](std::size_t begin, std::size_t end) {
-        kernels().shared_gradients(all, weights, begin, end, of_queries, of_rows);
+        for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+            const std::size_t first = first_of(all, chunks, chunk), last = first_of(all, chunks, chunk + 1);
+            kernels().shared_gradients(of_chunk(all, chunks, chunk, first, last), weights + first * count, begin, end,
+                                       of_queries + first * all.query_width, of_rows + chunk * count * all.row_width);
+        }
         kernels().paired_gradients(paired, to_answers.data(), begin, end, of_queries, of_answers);
     });
 }

@@ -101,7 +101,9 @@ struct BlockSpace {
     std::vector<std::uint32_t> chosen;  // lanes
     std::vector<LookUp> look_ups;
     std::vector<Part> parts;
-    std::vector<std::uint64_t> found;  // runs of look-ups
+    std::vector<LookUp> probes;                   // of one lane
+    std::vector<std::span<const Entity>> filled;  // runs of one lane
+    std::vector<std::uint64_t> found;             // runs of look-ups
     std::vector<std::span<const Entity>> runs;
     std::vector<Asked> asked;
     std::vector<std::uint8_t> held;
@@ -153,6 +155,7 @@ class BlockAnswers {
   private:
     static constexpr std::size_t kAhead = 16;       // look-ups between a fetch and its use
     static constexpr std::size_t kTogether = 4096;  // look-ups that are held at a time
+    static constexpr std::size_t kProbed = 64;      // look-ups of a lane before their edges are counted
     static constexpr std::size_t kTestsOfRun = 64;  // what is expected of a long run before one is found
     static constexpr std::size_t kSearchFrom = 16;  // ratio of lengths from which the longer list is searched
 
@@ -208,6 +211,10 @@ class BlockAnswers {
                 project_many(i, lane, relation);
                 continue;
             }
+            if (sources.size() > kProbed) {
+                project_in_parts(i, lane, relation);
+                continue;
+            }
             for (const Entity x : sources) space_.look_ups.push_back({x, relation});
             space_.parts.push_back({lane, space_.look_ups.size()});
             if (space_.look_ups.size() >= kTogether) project_parts(i);
@@ -220,6 +227,26 @@ class BlockAnswers {
         const EntitySet& from = known(plan_.nodes[i].operands[0], lane);
         if (space_.sets.has_at_most(graph_, from.entities, relation, limit_))
             set(i, lane, space_.sets.project(graph_, from, relation));
+    }
+
+    // Lists a projection from many entities, some at a time: the rest need not be looked up where the first have too
+    // many edges, as behind a hub.
+    void project_in_parts(std::uint32_t i, std::uint32_t lane, std::uint32_t relation) {
+        const auto sources = known(plan_.nodes[i].operands[0], lane).entities;
+        space_.filled.clear();
+        std::uint64_t edges = 0;
+        for (std::size_t begin = 0; begin < sources.size(); begin += kProbed) {
+            space_.probes.clear();
+            for (const Entity x : sources.subspan(begin, std::min(kProbed, sources.size() - begin)))
+                space_.probes.push_back({x, relation});
+            find_runs(space_.probes, space_.runs);
+            for (const auto& run : space_.runs) {
+                edges += run.size();
+                if (!run.empty()) space_.filled.push_back(run);
+            }
+            if (edges > limit_) return;
+        }
+        set(i, lane, space_.sets.unite(space_.filled));
     }
 
     void project_parts(std::uint32_t i) {

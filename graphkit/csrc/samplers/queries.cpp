@@ -44,7 +44,7 @@ void QuerySampling::fill(const IndexView<Rel, Offset>& graph, std::uint64_t numb
     out.counts.resize(size);
     out.counted.resize(size);
     out.log_probs.resize(size);
-    out.candidates.resize(options_.mode == Negatives::kOwn ? size * width : width);
+    out.candidates.resize((options_.mode == Negatives::kOwn ? size : options_.chunks) * width);
     out.mask.resize(size * width);
     out.log_weights.resize(options_.corruption == Corruption::kUniform ? 0 : out.candidates.size());
 

@@ -16,12 +16,14 @@ namespace graphkit {
 enum class Negatives : std::uint8_t {
     kNone,    // positives only, for losses over all entities
     kOwn,     // `negatives` non-answers for each query
-    kShared,  // one list of candidates a batch, with a mask of those that are no answers
+    kShared,  // one list of candidates a chunk of the batch, with a mask of those that are no answers
 };
 
 struct QueryOptions {
     std::uint64_t batch_size = 0;
     std::uint64_t negatives = 0;
+    std::uint64_t chunks =
+        1;  // of a batch, whose queries share candidates: query b is of chunk b * chunks / batch_size
     Negatives mode = Negatives::kNone;
     Corruption corruption = Corruption::kUniform;
     AnswerDraw answers = AnswerDraw::kUniform;
@@ -35,7 +37,7 @@ struct QueryOptions {
     std::uint64_t seed = 0;
 };
 
-// Row-major arrays of one batch; B = batch_size, K = negatives.
+// Row-major arrays of one batch; B = batch_size, K = negatives, C = chunks.
 struct QueryBatch {
     static constexpr std::int64_t kAllDrawn = -1;
 
@@ -46,7 +48,7 @@ struct QueryBatch {
     std::vector<std::int64_t> counts;      // [B] number of answers in the graph, an estimate where not counted
     std::vector<std::uint8_t> counted;     // [B] whether all answers were listed
     std::vector<double> log_probs;         // [B] of the walk among all walks, before any is rejected
-    std::vector<std::int64_t> candidates;  // [B, K] own, [K] shared, empty without negatives
+    std::vector<std::int64_t> candidates;  // [B, K] own, [C, K] shared, empty without negatives
     std::vector<std::uint8_t> mask;        // [B, K] 1 = verified: not an answer of the query
     std::vector<float> log_weights;        // of the candidates, in the same places; empty where drawn uniformly
     std::vector<std::int64_t> outcomes;    // [segments, kOutcomes] attempts by what became of them

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -37,7 +38,6 @@ class Verifier {
             corruption_.draw(out_.candidates, all_places(out_.candidates.size()), numbers);
             corruption_.weigh(out_.candidates, out_.log_weights);
         }
-        space_.shared.take(out_.candidates);
     }
 
     // Turns to the query that is accepted next, see CorruptionDraw.
@@ -68,7 +68,7 @@ class Verifier {
             std::ranges::fill(mask(lane), answers.entities.size() < num_entities_);
         } else {
             if (refutable && !MemberTest(answers, 1, sets)(positive)) return Outcome::kRefuted;
-            if (options_.mode == Negatives::kShared) space_.shared.mask(answers, mask(lane));
+            if (options_.mode == Negatives::kShared) shared_of(lane).mask(answers, mask(lane));
         }
         return write(positive, answers.entities.size(), true, lane);
     }
@@ -90,7 +90,7 @@ class Verifier {
     // Rounds in which negatives that are answers are drawn again, before all answers are listed after all; or before
     // the negatives of the query are drawn uniformly, where they are not anyway.
     static constexpr int kPatience = 64;
-    // Queries of a batch that are tested by all candidates, before these are grouped by their relations. Grouping takes
+    // Queries of a chunk that are tested by all candidates, before these are grouped by their relations. Grouping takes
     // as long as what it spares some five queries (syn10m, 2,048 candidates).
     static constexpr std::uint64_t kUngrouped = 4;
     using Hits = std::vector<std::uint32_t>;  // places of a row
@@ -121,7 +121,7 @@ class Verifier {
             }
             std::ranges::fill(mask(lane), 1);
         } else if (options_.mode == Negatives::kShared) {
-            const auto held = test_shared(answers, place);
+            const auto held = test_shared(answers, place, lane);
             std::ranges::transform(held, mask(lane).begin(), [](std::uint8_t answer) { return answer == 0; });
             const auto hits = static_cast<std::size_t>(std::ranges::count(held, 1));
             if (corruption_.uniform()) answered = static_cast<double>(hits);
@@ -134,6 +134,17 @@ class Verifier {
         // An estimate, which leaves room for what is no answer.
         const std::uint64_t estimate = std::max(estimated(answered), options_.expansion_limit);
         return write(positive, std::min(estimate, num_entities_ - 1), false, lane);
+    }
+
+    // The candidates of the chunk of a lane.
+    const SharedCandidates& shared_of(std::uint64_t lane) {
+        const std::uint64_t chunk = lane * options_.chunks / options_.batch_size;
+        if (chunk != chunk_) {
+            chunk_ = chunk;
+            untold_ = 0;
+            space_.shared.take(std::span(out_.candidates).subspan(chunk * options_.negatives, options_.negatives));
+        }
+        return space_.shared;
     }
 
     // Answers of a query by what was answered of the first draws, each by its weight.
@@ -168,11 +179,11 @@ class Verifier {
         return space_.held;
     }
 
-    // Says of each candidate of the batch whether it answers a query: none does that lacks the inverse of the relation
+    // Says of each candidate of the chunk whether it answers a query: none does that lacks the inverse of the relation
     // that leads to the answers, as most do.
     template <class Answers>
-    std::span<const std::uint8_t> test_shared(Answers& answers, std::uint32_t place) {
-        const auto entities = space_.shared.entities();
+    std::span<const std::uint8_t> test_shared(Answers& answers, std::uint32_t place, std::uint64_t lane) {
+        const auto entities = shared_of(lane).entities();
         if (!answers.ends_in_hop() || ++untold_ <= kUngrouped) return test(answers, place, entities);
         if (untold_ == kUngrouped + 1) space_.shared.group(graph_);
         const auto having = space_.shared.having(answers.last_relation(place) ^ 1);
@@ -275,9 +286,10 @@ class Verifier {
     std::uint64_t num_entities_;
     bool bounded_;  // whether the number of answers decides
     CorruptionDraw<Rel, Offset> corruption_;
-    std::uint64_t untold_ = 0;  // queries of which shared candidates were tested
+    std::uint64_t untold_ = 0;  // queries of the chunk of which candidates were tested
     SamplingSpace& space_;
     QueryBatch& out_;
+    std::uint64_t chunk_ = std::numeric_limits<std::uint64_t>::max();  // whose candidates were taken last
 };
 
 }  // namespace graphkit

@@ -6,7 +6,7 @@ from graphkit.engine.kernels.duplicate_ids import reduce_duplicates
 from graphkit.engine.kernels.l2_product import l2_distances
 from graphkit.engine.kernels.log_softmax import cross_entropy
 from graphkit.engine.kernels.negative_terms import log_sum_terms, softplus_terms
-from graphkit.engine.kernels.pair_losses import log_sigmoid_losses
+from graphkit.engine.kernels.pair_losses import chunk_scores, log_sigmoid_losses
 from graphkit.engine.kernels.pair_scores import Kind, pair_scores
 from graphkit.engine.kernels.rank_counts import Answers, PairDistance, count_pairs, count_scores
 from graphkit.engine.kernels.relation_steps import require_directed, translate, turn
@@ -21,6 +21,7 @@ __all__ = [
     "attended_means",
     "attention_weights",
     "beta_moments",
+    "chunk_scores",
     "count_pairs",
     "count_scores",
     "cross_entropy",

@@ -1,4 +1,4 @@
-"""The log-sigmoid loss against negatives that all queries share, of distances, in one pass forward and one backward.
+"""The log-sigmoid loss against negatives that queries share, of distances, in one pass forward and one backward.
 
 float32 on the CPU is computed natively. Elsewhere the loss is put together from `pair_scores` and `softplus_terms`,
 which it is made of here too: `reference` says how.
@@ -19,10 +19,18 @@ from graphkit.engine.kernels.negative_terms import require_masked, softplus_term
 from graphkit.engine.kernels.pair_scores import NUMBERS, require_pairs
 from graphkit.engine.kernels.rank_counts import PairDistance
 from graphkit.errors import GraphkitError
+from graphkit.samplers.batch import chunk_lanes
 
 
 def log_sigmoid_losses(
-    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+    distance: PairDistance,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    *,
+    sharpness: float,
+    chunks: int = 1,
 ) -> Tensor:
     """The mean of -log sigmoid(logit of the answer) and of the negatives' -log sigmoid(-logit), by their weights.
 
@@ -30,9 +38,10 @@ def log_sigmoid_losses(
         distance: what logits are.
         queries: float32[B, W].
         answers: float32[B, D], one of each query.
-        rows: float32[K, D], the negatives of all.
+        rows: float32[C K, D], the negatives of the queries of each chunk, chunk after chunk.
         mask: bool[B, K], True where a negative counts.
         sharpness: of the weights; see `softplus_terms`.
+        chunks: C; query b is of chunk b C // B.
 
     Returns:
         float32[B]. The error of a logit is that of `pair_scores`, and of the rest that of `softplus_terms`. A distance
@@ -43,9 +52,11 @@ def log_sigmoid_losses(
         GraphkitError: shapes or dtypes do not go together.
     """
     if not on_cpu(queries, answers, rows):
-        return reference(distance, queries, answers, rows, mask, sharpness=sharpness)
+        return reference(distance, queries, answers, rows, mask, sharpness=sharpness, chunks=chunks)
     require_pairs(distance.kind, queries, rows, None)
-    require_masked((len(queries), len(rows)), mask)
+    if chunks < 1 or len(rows) % chunks:
+        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
+    require_masked((len(queries), len(rows) // chunks), mask)
     if answers.shape != (len(queries), rows.shape[1]):
         raise GraphkitError(
             f"answers have shape {tuple(answers.shape)} for {len(queries)} queries and rows of width {rows.shape[1]}; "
@@ -53,6 +64,7 @@ def log_sigmoid_losses(
         )
     found: tuple[Tensor, Tensor, Tensor] = shared_losses(
         *(x.contiguous() for x in (queries, answers, rows, mask)),
+        chunks,
         distance.kind,
         distance.inside,
         distance.offset,
@@ -62,13 +74,29 @@ def log_sigmoid_losses(
 
 
 def reference(
-    distance: PairDistance, queries: Tensor, answers: Tensor, rows: Tensor, mask: Tensor, *, sharpness: float
+    distance: PairDistance,
+    queries: Tensor,
+    answers: Tensor,
+    rows: Tensor,
+    mask: Tensor,
+    *,
+    sharpness: float,
+    chunks: int = 1,
 ) -> Tensor:
     """The twin that defines `log_sigmoid_losses`; any floating dtype."""
     own = torch.arange(len(queries), device=queries.device).unsqueeze(1)
     positive = distance.scores(queries, answers, own).squeeze(1)
-    terms = softplus_terms(distance.scores(queries, rows), mask, sharpness=sharpness)
+    terms = softplus_terms(chunk_scores(distance, queries, rows, chunks), mask, sharpness=sharpness)
     return (F.softplus(-positive) + terms) / 2
+
+
+def chunk_scores(distance: PairDistance, queries: Tensor, rows: Tensor, chunks: int) -> Tensor:
+    """Returns float[B, K]: logits of queries [B, W] with the rows, of [C K, D], of their chunk; see there."""
+    if chunks == 1:
+        return distance.scores(queries, rows)
+    sizes = [lanes.stop - lanes.start for lanes in chunk_lanes(len(queries), chunks)]
+    parts = zip(torch.split(queries, sizes), rows.chunk(chunks), strict=True)
+    return torch.cat([distance.scores(some, others) for some, others in parts])
 
 
 @torch.library.custom_op("graphkit::shared_losses", mutates_args=())
@@ -77,6 +105,7 @@ def shared_losses(
     answers: Tensor,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
     offset: float,
@@ -94,6 +123,7 @@ def shared_losses(
         answers,
         rows,
         mask,
+        chunks,
         inside,
         offset,
         sharpness,
@@ -111,6 +141,7 @@ def _(
     answers: Tensor,
     rows: Tensor,
     mask: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
     offset: float,
@@ -128,6 +159,7 @@ def shared_loss_gradients(
     queries: Tensor,
     answers: Tensor,
     rows: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,6 +170,7 @@ def shared_loss_gradients(
         queries,
         answers,
         rows,
+        chunks,
         inside,
         gradient,
         of_answers,
@@ -158,6 +191,7 @@ def _(
     queries: Tensor,
     answers: Tensor,
     rows: Tensor,
+    chunks: int,
     kind: str,
     inside: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -165,14 +199,14 @@ def _(
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    queries, answers, rows, _, ctx.kind, ctx.inside, *_ = inputs
+    queries, answers, rows, _, ctx.chunks, ctx.kind, ctx.inside, *_ = inputs
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(*output[1:], queries, answers, rows)
 
 
 def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-    found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.kind, ctx.inside)
-    return *found, None, None, None, None, None
+    found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.chunks, ctx.kind, ctx.inside)
+    return *found, None, None, None, None, None, None
 
 
 shared_losses.register_autograd(_backward, setup_context=_keep)

@@ -56,6 +56,8 @@ class NodeImportReport:
     splits: int
     #: How each file was laid out.
     layouts: tuple[str, ...]
+    #: Columns of the table of edges that are neither end of them.
+    left_out: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """The report as lines for a terminal; lines that start with ``warning:`` deserve a look."""
@@ -82,6 +84,10 @@ class NodeImportReport:
 
     def _warnings(self) -> list[str]:
         found: list[str] = []
+        if self.left_out:
+            found.append(
+                f"edges have two ends and nothing else here; left out of their table: {', '.join(self.left_out)}"
+            )
         if not self.edges:
             found.append("there are no edges, so nothing can be learnt of the structure")
         elif self.isolated:
@@ -131,7 +137,7 @@ def import_nodes(
         suffix_of(path)
     table = read_features(Path(features))
     nodes = NodeLookup(table.shape[0], table.ids)
-    pairs, layout = _read_edges(Path(edges), nodes)
+    pairs, layout, left_out = _read_edges(Path(edges), nodes)
     structure = adjacency(Data(edge_index=torch.from_numpy(pairs), num_nodes=nodes.nodes))
     known = read_labels(Path(labels), nodes) if labels is not None else None
     parts = read_masks(Path(masks), nodes) if masks is not None else None
@@ -151,11 +157,11 @@ def import_nodes(
         class_names=known.names if known is not None else None,
     )
     write_store(folder, contents, overwrite=overwrite)
-    return _report(folder, table, pairs, contents, known, layout)
+    return _report(folder, table, pairs, contents, known, layout, left_out)
 
 
-def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str]:
-    """Returns int64[2, M] of the rows of a table of edges, and how the file was laid out."""
+def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str, tuple[str, ...]]:
+    """Returns int64[2, M] of the rows of a table of edges, how the file was laid out, and what was left out."""
     if suffix_of(path) in (".npy", ".npz"):
         array = read_array(path, ("edges", "edge_index"))
         by_end = suffix_of(path) == ".npz" and "edges" not in archive_names(path)  # edge_index, as PyG has it
@@ -170,7 +176,7 @@ def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str]:
             raise GraphkitError(f"{path} holds edges of shape {list(array.shape)}; [edges, 2] or [2, edges] is needed")
         columns = [as_arrow(array[:, place], str(path)) for place in range(2)]
         found = [nodes.find(column, f"{path}, column {place + 1}") for place, column in enumerate(columns)]
-        return np.stack(found), f"{path}: array {list(array.shape)}"
+        return np.stack(found), f"{path}: array {list(array.shape)}", ()
     table = read_columns(path, roles=(_SOURCES, _TARGETS), texts=(0, 1))
     named = [[i for i, name in enumerate(table.names or ()) if name in role] for role in (_SOURCES, _TARGETS)]
     clear = all(len(found) == 1 for found in named)
@@ -182,7 +188,8 @@ def _read_edges(path: Path, nodes: NodeLookup) -> tuple[NDArray[np.int64], str]:
             f"{', '.join(listed[:8])}; edges need two, or a header that names one of them source and one target"
         )
     found = [nodes.find(table.columns[place], f"{path}, {table.name(place)}") for place in places]
-    return np.stack(found), f"{path}: {table.layout}"
+    left_out = tuple(name for place, name in enumerate(table.names or ()) if place not in places)
+    return np.stack(found), f"{path}: {table.layout}", left_out
 
 
 def _named_features(table: FeatureTable) -> str:
@@ -197,6 +204,7 @@ def _report(
     contents: NodeStoreContents,
     known: Labels | None,
     layout: str,
+    left_out: tuple[str, ...],
 ) -> NodeImportReport:
     loops = int((pairs[0] == pairs[1]).sum())
     edges = len(contents.indices) // 2
@@ -218,4 +226,5 @@ def _report(
         smallest_class=int(counts.min()) if len(counts) else 0,
         splits=contents.masks.shape[2] if contents.masks is not None else 0,
         layouts=(layout, f"{table.path}: {table.layout}{_named_features(table)}"),
+        left_out=left_out,
     )

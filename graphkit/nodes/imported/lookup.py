@@ -20,9 +20,13 @@ _Ids = NDArray[np.int64]
 _NODE = re.compile(r"-?[0-9]{1,18}")
 
 
-def _of_header(row: int) -> str:
+#: What the columns of a table of edges are called.
+_EDGES = "source and target"
+
+
+def _of_header(row: int, columns: str) -> str:
     """Returns what else may be wrong where a row is the first of its table."""
-    return "" if row else "; if row 1 is a header, name its columns source and target, of labels id and label"
+    return "" if row else f"; if row 1 is a header, name its columns {columns}"
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,19 @@ class NodeLookup:
     #: The ids, or None where a node is the number of its row in the features, 0 to N-1.
     ids: Vocabulary | None
 
-    def find(self, column: pa.Array, where: str) -> _Ids:
+    def find(self, column: pa.Array, where: str, *, columns: str = _EDGES) -> _Ids:
         """Returns the nodes (int64[M]) that a column of ids names.
+
+        Args:
+            column: the ids.
+            where: the file and the column, for errors.
+            columns: what columns of such a table are called, for errors.
 
         Raises:
             GraphkitError: an id is missing, unknown or out of range.
         """
         if self.ids is None:
-            return self._numbers(column, where)
+            return self._numbers(column, where, columns)
         texts = texts_of(column, where)
         found = pc.index_in(texts, value_set=self.ids.labels.cast(texts.type))
         if found.null_count:
@@ -50,11 +59,11 @@ class NodeLookup:
                 self.ids.id(str(texts[row].as_py()))
             except GraphkitError as error:
                 raise GraphkitError(
-                    f"{where}, row {row + 1}: {error}; every node needs its row of features{_of_header(row)}"
+                    f"{where}, row {row + 1}: {error}; every node needs its row of features{_of_header(row, columns)}"
                 ) from None
         return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
 
-    def _numbers(self, column: pa.Array, where: str) -> _Ids:
+    def _numbers(self, column: pa.Array, where: str, columns: str) -> _Ids:
         whole = is_whole(column.type) and not column.null_count
         texts = column if whole else texts_of(column, where)
         try:
@@ -66,7 +75,7 @@ class NodeLookup:
             row, text = next((row, text) for row, text in listed if not _NODE.fullmatch(text))
             raise GraphkitError(
                 f"{where}, row {row + 1}: {text!r} is no number of a node, and the features have no ids; give them a "
-                f"column named id, or number nodes 0 to {self.nodes - 1}{_of_header(row)}"
+                f"column named id, or number nodes 0 to {self.nodes - 1}{_of_header(row, columns)}"
             ) from None
         found = np.asarray(numbers.to_numpy(zero_copy_only=False), np.int64)
         outside = (found < 0) | (found >= self.nodes)
@@ -94,7 +103,7 @@ class NodeLookup:
             self.require_rows(rows, str(table.path), what)
             return np.arange(rows), rest
         where = f"{table.path}, {table.name(place)}"
-        nodes = self.find(table.columns[place], where)
+        nodes = self.find(table.columns[place], where, columns="id and split" if what == "mask" else f"id and {what}")
         first = np.full(self.nodes, -1)
         first[nodes[::-1]] = np.arange(len(nodes))[::-1]
         again = first[nodes] != np.arange(len(nodes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from graphkit import GraphkitError
 from graphkit.engine.kernels import Kind, PairDistance, log_sigmoid_losses
 from graphkit.engine.kernels.pair_losses import reference, shared_loss_gradients, shared_losses
+from graphkit.samplers.batch import chunk_lanes
 
 #: Kinds of distances, and the constants that leave logits on both sides of 0.
 DISTANCES = [
@@ -121,6 +123,46 @@ def test_an_answer_that_is_infinitely_far_has_an_infinite_loss_and_a_gradient_of
 
 
 @each
+@given(queries=st.integers(1, 150), negatives=st.integers(0, 9), chunks=st.integers(1, 7), seed=st.integers(0, 99))
+def test_each_chunk_has_the_losses_and_gradients_that_it_has_alone(
+    distance: PairDistance, queries: int, negatives: int, chunks: int, seed: int
+) -> None:
+    """Bit for bit; chunks may have no queries at all, and then their rows have no gradient."""
+    *given, mask = batch(distance.kind, queries, chunks * negatives, 18, seed=seed)
+    mask = mask[:, :negatives]
+    loss = partial(log_sigmoid_losses, chunks=chunks)
+    whole = with_gradients(loss, distance, [*given, mask], 1.0)
+    slopes = torch.linspace(-1, 2, queries)
+    for lanes, rows in zip(chunk_lanes(queries, chunks), torch.arange(chunks * negatives).chunk(chunks), strict=False):
+        own = [given[0][lanes], given[1][lanes], given[2][rows]]
+        leaves = [x.clone().requires_grad_() for x in own]
+        losses = log_sigmoid_losses(distance, *leaves, mask[lanes], sharpness=1.0)
+        losses.backward(slopes[lanes])
+        assert torch.equal(whole[0][lanes], losses)
+        for found, leaf, places in zip(whole[1:], leaves, (lanes, lanes, rows), strict=True):
+            assert torch.equal(found[places], leaf.grad)
+
+
+@each
+def test_chunks_equal_their_twin(distance: PairDistance) -> None:
+    *given, mask = batch(distance.kind, 11, 4 * 5, 6)
+    given.append(mask[:, :5])
+    found = with_gradients(partial(log_sigmoid_losses, chunks=4), distance, given, 1.0)
+    twin = partial(reference, chunks=4)
+    expected = with_gradients(twin, distance, [*(x.double() for x in given[:3]), given[3]], 1.0)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("chunks", [0, 2])
+def test_rows_that_chunks_cannot_share_are_refused(chunks: int) -> None:
+    given = batch("l1", 4, 3, 6)
+    with pytest.raises(GraphkitError) as error:
+        log_sigmoid_losses(DISTANCES[0], *given, sharpness=1.0, chunks=chunks)
+    assert str(error.value) == f"there are 3 rows for {chunks} chunks of queries; give each chunk as many"
+
+
+@each
 def test_a_second_derivative_is_refused(distance: PairDistance) -> None:
     *given, mask = batch(distance.kind, 5, 4, 6)
     leaves = [x.requires_grad_() for x in given]
@@ -137,10 +179,10 @@ def test_the_custom_operations_pass_torch_s_own_checks(distance: PairDistance) -
     given = batch(distance.kind, 3, 5, 6)
     leaves = [x.requires_grad_() for x in given[:3]]
     settings = (distance.kind, distance.inside)
-    torch.library.opcheck(shared_losses, (*leaves, given[3], *settings, distance.offset, 1.0), test_utils=tests)
+    torch.library.opcheck(shared_losses, (*leaves, given[3], 1, *settings, distance.offset, 1.0), test_utils=tests)
     plain = [x.detach() for x in given[:3]]
     torch.library.opcheck(
-        shared_loss_gradients, (torch.ones(3), torch.ones(3), torch.ones(3, 5), *plain, *settings), test_utils=tests
+        shared_loss_gradients, (torch.ones(3), torch.ones(3), torch.ones(3, 5), *plain, 1, *settings), test_utils=tests
     )
 
 

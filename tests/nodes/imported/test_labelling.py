@@ -89,6 +89,11 @@ def test_masks_of_several_splits(tmp_path: Path) -> None:
             "masks.npz, array 'train_masks' is bool[2, 4], and there are 3 nodes; bool[splits, nodes] is needed",
         ),
         (
+            {"edges_csv": "ann,bob\n", "features_csv": "ann,1\nbob,2\n", "labels_csv": "who,what\nann,good\n"},
+            "labels.csv, column 1, row 1: the graph has no node 'who', nor one spelled like it; it has 2, e.g. ann, "
+            "bob; every node needs its row of features; if row 1 is a header, name its columns id and label",
+        ),
+        (
             {"edges_npy": PATH, "features_npy": X, "labels_npy": np.array([0, 1])},
             "labels.npy has 2 rows, and the features have 3; give one label a node in the same order, or a column "
             "named id beside them",

@@ -149,6 +149,12 @@ def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_of_edges_beside_their_ends_are_left_out_and_named(tmp_path: Path) -> None:
+    _, report = imported(tmp_path, edges_csv="weight,source,target,year\n0.5,0,1,2001\n", features_npy=X)
+    assert report.left_out == ("weight", "year")
+    assert "warning: edges have two ends and nothing else here; left out of their table: weight, year" in report.lines()
+
+
 def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_path: Path) -> None:
     imported(tmp_path, edges_npy=PATH, features_npy=X)
     files = {"edges": tmp_path / "edges.npy", "features": tmp_path / "features.npy"}
@@ -207,8 +213,7 @@ def test_a_folder_is_replaced_only_when_told_to_and_only_one_of_this_kind(tmp_pa
         (
             {"edges_csv": "citing,cited\nann,bob\n", "features_csv": "ann,1\nbob,2\n"},
             "edges.csv, column 1, row 1: the graph has no node 'citing', nor one spelled like it; it has 2, e.g. ann, "
-            "bob; every node needs its row of features; if row 1 is a header, name its columns source and target, of "
-            "labels id and label",
+            "bob; every node needs its row of features; if row 1 is a header, name its columns source and target",
         ),
         (
             {"edges_csv": "ann,bob\nann,rob\n", "features_csv": "ann,1\nbob,2\n"},
