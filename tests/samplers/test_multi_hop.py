@@ -334,3 +334,15 @@ def anchors_of(batch: QueryBatch) -> list[int]:
         for identifier, argument in zip(row, structure.arguments, strict=True)
         if argument == "anchor"
     ]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=[*STRUCTURES, *OWN_STRUCTURES])
+def test_shared_candidates_that_are_grouped_by_relation_equal_the_twin(spelling: str) -> None:
+    # Nothing is listed but what one entity leads to, so that most queries of several hops are tested.
+    graph = random_graph(25, 6, 60, seed=2)
+    options = some(spelling, batch_size=90, mode="shared", negatives=25, expansion_limit=0, seed=5)
+    with few_attempts(5000):
+        batch = next(QuerySampler(graph, options))
+    assert_equals_twin(batch, reference.sample(graph, options, 0))
+    if spelling in ("2p", "3p", "up", "2u", "inp", "pin", "pni", "2in"):
+        assert int((~batch.counted).sum()) > 4  # so many are tested by all candidates

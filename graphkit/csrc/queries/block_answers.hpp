@@ -141,6 +141,12 @@ class BlockAnswers {
     // Says for each entity whether it is an answer of its lane's query; those of a lane stand together.
     void test(std::span<const Asked> asked, std::span<std::uint8_t> held) { test(plan_.root(), asked, held, 0); }
 
+    // Whether a relation leads to the answers of every query, and which it is for that of a lane.
+    bool ends_in_hop() const { return plan_.nodes[plan_.root()].operation == Operation::kProject; }
+    std::uint64_t last_relation(std::uint32_t lane) const {
+        return static_cast<std::uint64_t>(id(lane, plan_.nodes[plan_.root()].column));
+    }
+
     // All answers of a query, whatever that costs, until the space is used again.
     EntitySet list_all(std::uint32_t lane, ExecutionSpace& space) const {
         return answers_of(graph_, plan_.program, row(lane), space);

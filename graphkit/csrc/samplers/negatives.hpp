@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -40,10 +41,41 @@ class SharedCandidates {
     // In the order of the list.
     std::span<const Entity> entities() const { return entities_; }
 
+    // Groups the candidates by the relations that they have.
+    template <class Rel, class Offset>
+    void group(const IndexView<Rel, Offset>& graph) {
+        for (const Entity x : entities_) graph.prefetch_head(x);
+        for (const Entity x : entities_) __builtin_prefetch(graph.run_relations.data() + graph.first_run(x));
+        ends_.assign(1, 0);
+        each_run(graph, [&](std::uint64_t relation, std::uint32_t) {
+            if (ends_.size() < relation + 2) ends_.resize(relation + 2);
+            ++ends_[relation + 1];
+        });
+        std::partial_sum(ends_.begin(), ends_.end(), ends_.begin());
+        places_.resize(ends_.back());
+        // Where a group begins becomes where it ends, and that of the one before where it begins.
+        each_run(graph, [&](std::uint64_t relation, std::uint32_t place) { places_[ends_[relation]++] = place; });
+    }
+    // The places of those that have a relation, in ascending order.
+    std::span<const std::uint32_t> having(std::uint64_t relation) const {
+        if (relation + 1 >= ends_.size()) return {};
+        const std::size_t begin = relation == 0 ? 0 : ends_[relation - 1];
+        return std::span(places_).subspan(begin, ends_[relation] - begin);
+    }
+
   private:
+    template <class Rel, class Offset, class Visit>
+    void each_run(const IndexView<Rel, Offset>& graph, Visit visit) const {
+        for (std::uint32_t k = 0; k < entities_.size(); ++k)
+            for (std::uint64_t run = graph.first_run(entities_[k]); run < graph.first_run(entities_[k] + 1); ++run)
+                visit(graph.run_relations[run], k);
+    }
+
     std::vector<std::pair<Entity, std::uint32_t>> sorted_;  // by entity, with the place in the list
     std::vector<Entity> entities_;
-    Members members_;  // the candidates
+    Members members_;                    // the candidates
+    std::vector<std::size_t> ends_;      // of the groups, by relation
+    std::vector<std::uint32_t> places_;  // of the candidates of each group
 };
 
 }  // namespace graphkit

@@ -66,7 +66,7 @@ struct SamplingSpace {
     std::vector<std::uint32_t> pending, drawn, rejected, hits;
     std::vector<Entity> redrawn;
     std::vector<Asked> asked;
-    std::vector<std::uint8_t> held;
+    std::vector<std::uint8_t> held, tested;
     SharedCandidates shared;
     CorruptionSpace corruption;
 };
