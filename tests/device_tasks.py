@@ -48,9 +48,10 @@ def task(
     optimizer: str = "adam",
     structures: str = "1p",
     loss: Loss | None = None,
+    **sampling: Any,
 ) -> LinkTask:
     negatives = 0 if mode == "none" else 8
-    options = SamplerOptions(structures=structures, batch_size=16, mode=mode, negatives=negatives, seed=5)
+    options = SamplerOptions(structures=structures, batch_size=16, mode=mode, negatives=negatives, seed=5, **sampling)
     parts: dict[str, Any] = {"loss": loss or Softmax(), "optimizer": OPTIMIZERS[optimizer](), "engine": engine}
     return LinkTask(GRAPH, MODELS[model](), sampler=QuerySampler(GRAPH, options), seed=3, **parts)
 

@@ -30,7 +30,7 @@ class GatheredBatch:
     anchors: tuple[Tensor, ...]
     #: int64[B], places of the answers
     positives: Tensor
-    #: int64[B, K] own, int64[K] shared, or None: places of the negatives
+    #: int64[B, K] own, int64[C K] shared, or None: places of the negatives
     negatives: Tensor | None
 
     @property

@@ -31,6 +31,8 @@ class Loss(ABC):
 
     #: whether the loss can be taken over every entity, without sampling
     full: ClassVar[bool] = False
+    #: whether sampled negatives must be drawn uniformly, since they stand for all entities that are no answer
+    uniform_negatives: ClassVar[bool] = False
 
     @abstractmethod
     def sampled(self, positive: Tensor, negative: Tensor, mask: Tensor, population: Tensor) -> Tensor:
@@ -141,6 +143,7 @@ class Softmax(Loss):
     """
 
     full = True
+    uniform_negatives = True
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """Cross entropy over all entities; see `Loss.all_entities`."""

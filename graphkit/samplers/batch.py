@@ -48,7 +48,8 @@ class QueryBatch:
     normalised over the entities that are no answer: that would add the same number to all the weights of a query. So
     averages over the masked-in negatives of a query, weighted by exp(log_weights) and divided by the sum of these, tend
     to averages over the entities that are no answer and that p can draw, each alike. Entities without edges
-    (``degree``), or outside the ranges (``typed``), are never drawn, and no weight makes up for that.
+    (``degree``), or outside the ranges (``typed``, but for queries that fell back to uniform draws, see
+    `QuerySampler`), are never drawn, and no weight makes up for that.
     """
 
     #: place of the batch in the sampler's stream, from 0
@@ -67,7 +68,7 @@ class QueryBatch:
     negatives: Tensor | None = None
     #: bool[B, K], True = no answer of the query; None without negatives
     mask: Tensor | None = None
-    #: float32[B, K] own, float32[K] shared, of ``negatives``; None where `SamplerOptions.corruption` is "uniform"
+    #: float32[B, K] own, float32[C K] shared, of ``negatives``; None where `SamplerOptions.corruption` is "uniform"
     log_weights: Tensor | None = None
 
     @property
@@ -82,7 +83,7 @@ class QueryBatch:
 
     @property
     def chunks(self) -> int:
-        """C."""
+        """C, of negatives that are shared."""
         assert self.negatives is not None and self.negatives.dim() == 1 and self.mask is not None
         return len(self.negatives) // self.mask.shape[1]
 

@@ -46,10 +46,12 @@ class SamplerOptions:
     mode: NegativeMode = "own"
     #: K, negatives of a query (own), or candidates that the queries of a chunk share; 0 with "none"
     negatives: int = 128
-    #: C, chunks of a batch (shared), of equally many queries; each has candidates of its own
+    #: C, chunks of a batch (shared), of equally many queries; each has candidates of its own. For a few of them: the
+    #: candidates are sorted anew at each
     chunks: int = 1
     #: what negatives and candidates are drawn by: "uniform" over the entities, by "degree", or (own ones) "typed", from
-    #: the ranges of the relations that lead to the answer; see `QuerySampler`
+    #: the ranges of the relations that lead to the answer; see `QuerySampler`. Their weights are in the batch, for
+    #: losses of your own: those of graphkit leave them aside, and `Softmax` is refused
     corruption: Corruption = "uniform"
     #: what the answers of multi-hop queries are drawn by: "uniform" over the entities, or by "degree"
     answers: AnswerDraw = "uniform"
@@ -93,6 +95,25 @@ class SamplerOptions:
             raise GraphkitError(f"negatives is {self.negatives} with mode none; give 0, or mode own or shared")
         if self.mode != "none" and self.negatives < 1:
             raise GraphkitError(f"negatives is {self.negatives} with mode {self.mode}, and at least 1 is needed")
+        self._require_mode()
+        for name in ("expansion_limit", "min_answers", "max_answers"):
+            value = getattr(self, name)
+            if type(value) is not int and (value is not None or name == "min_answers"):
+                raise GraphkitError(f"{name} is {value!r}, and a whole number is needed")
+        if self.expansion_limit is not None and not 0 <= self.expansion_limit < 2**63:
+            raise GraphkitError(
+                f"expansion_limit is {self.expansion_limit}, and a number from 0 to 2**63 - 1 or null is needed"
+            )
+        if not 1 <= self.min_answers <= (2**63 - 1 if self.max_answers is None else self.max_answers) < 2**63:
+            raise GraphkitError(
+                f"min_answers is {self.min_answers} and max_answers {self.max_answers}, and numbers from 1 to 2**63 "
+                "- 1 in this order are needed, or null for no upper bound"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
+
+    def _require_mode(self) -> None:
+        """Makes sure that chunks and corruption go with the mode."""
         if not 1 <= self.chunks <= self.batch_size:
             raise GraphkitError(
                 f"chunks is {self.chunks}, and a number from 1 to batch_size, {self.batch_size}, is needed"
@@ -109,21 +130,6 @@ class SamplerOptions:
                 "corruption is typed with mode shared, and candidates of all queries have no relation to be typed by; "
                 "give mode own, or corruption degree or uniform"
             )
-        for name in ("expansion_limit", "min_answers", "max_answers"):
-            value = getattr(self, name)
-            if type(value) is not int and (value is not None or name == "min_answers"):
-                raise GraphkitError(f"{name} is {value!r}, and a whole number is needed")
-        if self.expansion_limit is not None and not 0 <= self.expansion_limit < 2**63:
-            raise GraphkitError(
-                f"expansion_limit is {self.expansion_limit}, and a number from 0 to 2**63 - 1 or null is needed"
-            )
-        if not 1 <= self.min_answers <= (2**63 - 1 if self.max_answers is None else self.max_answers) < 2**63:
-            raise GraphkitError(
-                f"min_answers is {self.min_answers} and max_answers {self.max_answers}, and numbers from 1 to 2**63 "
-                "- 1 in this order are needed, or null for no upper bound"
-            )
-        if not 0 <= self.seed < 2**63:
-            raise GraphkitError(f"seed is {self.seed}, and a number from 0 to 2**63 - 1 is needed")
 
     @cached_property
     def parsed(self) -> tuple[Structure, ...]:

@@ -109,6 +109,12 @@ class EmbeddingTask(ABC):
                 f"the loss {type(loss).__name__} needs negatives and the sampler draws none; choose sampler=own, "
                 "sampler=shared or loss=softmax"
             )
+        if loss.uniform_negatives and sampler.options.corruption != "uniform":
+            raise GraphkitError(
+                f"the loss {type(loss).__name__} takes negatives for a uniform sample of all entities, and the sampler "
+                f"draws them with corruption={sampler.options.corruption}; choose loss=logsigmoid or "
+                "sampler.corruption=uniform"
+            )
         if table is None:
             generator = torch.Generator().manual_seed(seed)
             model.initialize(generator)
@@ -234,7 +240,7 @@ class EmbeddingTask(ABC):
         weights = self._weights(batch)
         if not self.full or self._placed.dot_product:  # of dot products, the loss takes chunks of entities by itself
             if batch.shared:
-                losses = self._score_shared(batch, queries, *compared.candidates)
+                losses = self._score_shared(batch, queries, compared)
             else:
                 losses = self._score(batch, queries, compared.candidates, compared, slice(0, batch.size))
             loss = (weights * losses).sum()
@@ -290,17 +296,17 @@ class EmbeddingTask(ABC):
         own = self._placed.logits(queries, candidates[0], torch.cat([positives, compared.negatives[lanes]], dim=1))
         return self.loss.sampled(own[:, 0], own[:, 1:].float(), batch.mask[lanes], self._population(batch, lanes))
 
-    def _score_shared(self, batch: QueryBatch, queries: Embedded, answers: Tensor, negatives: Tensor) -> Tensor:
+    def _score_shared(self, batch: QueryBatch, queries: Embedded, compared: _Compared) -> Tensor:
         """Returns float[B]: the losses of all queries, each against the negatives of its chunk."""
         assert batch.mask is not None  # it comes with the negatives
+        answers, negatives = compared.candidates
         population = self._population(batch, slice(0, batch.size))
         if queries.owners is None and (distance := self._placed.pair_distance()) is not None:
             return self.loss.shared_distances(
                 distance, queries.vectors, answers, negatives, batch.mask, population, chunks=batch.chunks
             )
         # One error in an answer's logit is an error in the whole loss of its query; a negative is one of many.
-        places = torch.arange(batch.size, device=answers.device).unsqueeze(1)
-        positive = self._placed.logits(queries, answers, places).squeeze(1)
+        positive = self._placed.logits(queries, answers, compared.positives.unsqueeze(1)).squeeze(1)
         sizes = [lanes.stop - lanes.start for lanes in batch.chunk_lanes]
         parts = zip(queries.split(sizes), negatives.chunk(batch.chunks), strict=True)
         with _rounding(self.precision, answers.device):

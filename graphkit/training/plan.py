@@ -115,6 +115,8 @@ def complete(
     # Over all entities, the other answers of a query count as negatives: few for one hop, too many for several.
     full = full and set(parse_structures(structures)) == {ONE_HOP}
     given = {key: config["sampler"][key] for key in ("mode", "batch_size", "negatives")}
+    if given["mode"] is None:
+        given["mode"] = _mode_of(config["sampler"])
     if given["batch_size"] is not None and given["batch_size"] < 1:
         raise GraphkitError(f"sampler.batch_size is {given['batch_size']}, and at least 1 is needed")
     plan = make_plan(graph, model, full=full, **given)
@@ -123,6 +125,13 @@ def complete(
     if trainer["threads"] is None:
         trainer["threads"] = 1 if plan.step_flop < ONE_THREAD_FLOP else len(os.sched_getaffinity(0))
     return {**config, "sampler": sampler, "trainer": trainer}
+
+
+def _mode_of(sampler: dict[str, Any]) -> str | None:
+    """Returns the mode that other settings of the sampler ask for; None = any."""
+    if sampler["corruption"] == "typed":
+        return "own"
+    return "shared" if sampler["chunks"] != 1 or sampler["corruption"] != "uniform" else None
 
 
 def _schedule(trainer: dict[str, Any], graph: KnowledgeGraph, plan: Plan) -> dict[str, int]:

@@ -22,6 +22,7 @@ from graphkit.graph import KnowledgeGraph
 from graphkit.losses import LogSigmoid, Loss, Softmax
 from graphkit.models import ComplEx, DistMult, Model, RotatE, TransE
 from graphkit.samplers import QuerySampler, SamplerOptions
+from graphkit.samplers.query_sampler import Corruption
 from graphkit.training import LinkTask
 
 Mode = Literal["none", "own", "shared"]
@@ -53,10 +54,11 @@ def make_task(
     optimizer: str | RowOptimizer = "adagrad",
     threads: int = 1,
     batch_size: int = 32,
+    corruption: Corruption = "uniform",
     **options: Any,
 ) -> LinkTask:
     negatives = 0 if mode == "none" else 8
-    sampling = SamplerOptions(batch_size=batch_size, mode=mode, negatives=negatives, seed=5)
+    sampling = SamplerOptions(batch_size=batch_size, mode=mode, negatives=negatives, corruption=corruption, seed=5)
     sampler = QuerySampler(graph, sampling, threads=threads)
     built: Model = MODELS[model](num_relations=graph.num_relations)
     rule = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
@@ -351,6 +353,11 @@ def test_given_table_is_trained_from_where_it_stands(graph: KnowledgeGraph) -> N
             {"mode": "none", "loss": LogSigmoid()},
             "the loss LogSigmoid needs negatives and the sampler draws none; choose sampler=own, sampler=shared or "
             "loss=softmax",
+        ),
+        (
+            {"mode": "shared", "corruption": "degree"},
+            "the loss Softmax takes negatives for a uniform sample of all entities, and the sampler draws them with "
+            "corruption=degree; choose loss=logsigmoid or sampler.corruption=uniform",
         ),
     ],
 )

@@ -17,7 +17,8 @@ from graphkit.training import plan
 from graphkit.training.plan import make_plan
 
 OPEN: dict[str, Any] = {
-    "sampler": {"structures": None, "mode": None, "batch_size": None, "negatives": None, "threads": 1, "ahead": 4},
+    "sampler": {"structures": None, "mode": None, "batch_size": None, "negatives": None, "threads": 1, "ahead": 4}
+    | {"chunks": 1, "corruption": "uniform"},
     "trainer": {
         "max_steps": None,
         "max_epochs": None,
@@ -145,6 +146,20 @@ def test_given_settings_are_kept(settings: dict[str, Any]) -> None:
         group, _, key = name.partition("_")
         assert done[group][key] == value
     assert (done["sampler"]["negatives"] == 0) == (done["sampler"]["mode"] == "none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({"sampler_chunks": 4}, "shared"),
+        ({"sampler_corruption": "degree"}, "shared"),
+        ({"sampler_corruption": "typed"}, "own"),
+    ],
+)
+def test_settings_that_need_negatives_choose_the_mode(settings: dict[str, Any], mode: str) -> None:
+    graph, complex_ = sized(1000, 5000), model(ComplEx, 20)
+    assert complete(given_settings(), graph, complex_, full=True)["sampler"]["mode"] == "none"
+    assert complete(given_settings(**settings), graph, complex_, full=True)["sampler"]["mode"] == mode
 
 
 def test_epochs_become_steps_of_the_batch_size() -> None:

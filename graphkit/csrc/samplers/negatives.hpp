@@ -29,7 +29,7 @@ inline std::uint64_t non_answer(std::span<const Entity> answers, std::uint64_t u
 // Whether any of `row` is one of `members`, which are compared one by one.
 bool has_any(std::span<const std::int64_t> row, std::span<const Entity> members);
 
-// The candidates of a batch.
+// The candidates of a chunk of a batch.
 class SharedCandidates {
   public:
     explicit SharedCandidates(std::uint64_t num_entities) : members_(num_entities) {}

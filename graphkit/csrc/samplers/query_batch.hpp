@@ -22,8 +22,8 @@ enum class Negatives : std::uint8_t {
 struct QueryOptions {
     std::uint64_t batch_size = 0;
     std::uint64_t negatives = 0;
-    std::uint64_t chunks =
-        1;  // of a batch, whose queries share candidates: query b is of chunk b * chunks / batch_size
+    // Of a batch, whose queries share candidates: query b is of chunk b * chunks / batch_size.
+    std::uint64_t chunks = 1;
     Negatives mode = Negatives::kNone;
     Corruption corruption = Corruption::kUniform;
     AnswerDraw answers = AnswerDraw::kUniform;

@@ -106,8 +106,7 @@ def _require(
 ) -> None:
     """Makes sure that shapes and dtypes go together."""
     require_pairs(distance.kind, queries, rows, None)
-    if chunks < 1 or len(rows) % chunks:
-        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
+    _require_chunks(rows, chunks)
     require_masked((len(queries), len(rows) // chunks), mask)
     if answers != (len(queries), rows.shape[1]):
         raise GraphkitError(
@@ -133,8 +132,14 @@ def reference(
     return (F.softplus(-positive) + terms) / 2
 
 
+def _require_chunks(rows: Tensor, chunks: int) -> None:
+    if chunks < 1 or len(rows) % chunks:
+        raise GraphkitError(f"there are {len(rows)} rows for {chunks} chunks of queries; give each chunk as many")
+
+
 def chunk_scores(distance: PairDistance, queries: Tensor, rows: Tensor, chunks: int) -> Tensor:
-    """Returns float[B, K]: logits of queries [B, W] with the rows, of [C K, D], of their chunk; see there."""
+    """Returns float[B, K]: logits of queries with the rows of their chunk; see `log_sigmoid_losses`."""
+    _require_chunks(rows, chunks)
     if chunks == 1:
         return distance.scores(queries, rows)
     sizes = [lanes.stop - lanes.start for lanes in chunk_lanes(len(queries), chunks)]

@@ -39,6 +39,15 @@ def test_weights_equal_those_of_the_cpu_wherever_rows_are_kept(mode: str, option
     assert_same(tensors(here.state_dict()), tensors(there.state_dict()))
 
 
+@pytest.mark.parametrize("sampling", [{"chunks": 3}, {"chunks": 3, "corruption": "degree"}], ids=str)
+@pytest.mark.parametrize("model", MODELS)
+def test_chunks_and_corrupted_negatives_train_as_on_the_cpu(model: str, sampling: dict[str, Any]) -> None:
+    chosen: dict[str, Any] = {"model": model, "loss": LogSigmoid(), **sampling}
+    here, there = task(**chosen), task(Simulated(delay=1e-4, cache_rows=9, cache="lru"), **chosen)
+    assert run_steps(here, 4) == run_steps(there, 4)
+    assert_same(tensors(here.state_dict()), tensors(there.state_dict()))
+
+
 @pytest.mark.parametrize("mode", ["own", "shared"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)

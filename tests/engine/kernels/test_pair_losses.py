@@ -133,7 +133,9 @@ def test_each_chunk_has_the_losses_and_gradients_that_it_has_alone(
     loss = partial(log_sigmoid_losses, chunks=chunks)
     whole = with_gradients(loss, distance, [*given, mask], 1.0)
     slopes = torch.linspace(-1, 2, queries)
-    for lanes, rows in zip(chunk_lanes(queries, chunks), torch.arange(chunks * negatives).chunk(chunks), strict=False):
+    for lanes, rows in zip(
+        chunk_lanes(queries, chunks), torch.arange(chunks * negatives).split([negatives] * chunks), strict=True
+    ):
         own = [given[0][lanes], given[1][lanes], given[2][rows]]
         leaves = [x.clone().requires_grad_() for x in own]
         losses = log_sigmoid_losses(distance, *leaves, mask[lanes], sharpness=1.0)
@@ -181,6 +183,11 @@ def test_the_custom_operations_pass_torch_s_own_checks(distance: PairDistance) -
     settings = (distance.kind, distance.inside)
     torch.library.opcheck(shared_losses, (*leaves, given[3], 1, *settings, distance.offset, 1.0), test_utils=tests)
     plain = [x.detach() for x in given[:3]]
+    torch.library.opcheck(
+        shared_losses,
+        (*leaves[:2], leaves[2][:4], given[3][:, :2].contiguous(), 2, *settings, distance.offset, 1.0),
+        test_utils=tests,
+    )
     torch.library.opcheck(
         shared_loss_gradients, (torch.ones(3), torch.ones(3), torch.ones(3, 5), *plain, 1, *settings), test_utils=tests
     )
