@@ -77,6 +77,11 @@ class Loss(ABC):
         positive = distance.scores(queries, answers, own).squeeze(1)
         return self.sampled(positive, chunk_scores(distance, queries, negatives, chunks), mask, population)
 
+    @property
+    def differentiates_shared(self) -> bool:
+        """Whether there are `shared_gradients`, which say what autograd would of `shared_distances`."""
+        return False
+
     def shared_gradients(
         self,
         distance: PairDistance,
@@ -87,7 +92,7 @@ class Loss(ABC):
         weights: Tensor,
         *,
         chunks: int = 1,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The loss of `shared_distances`, and its gradients, without autograd.
 
         Args:
@@ -101,9 +106,9 @@ class Loss(ABC):
 
         Returns:
             float32[B]; gradients of the weighted sum with respect to queries, answers and negatives, bit for bit those
-            of autograd; None = `shared_distances` is to be differentiated.
+            of autograd.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} leaves gradients to autograd")
 
     def all_entities(self, logits: Tensor, positives: Tensor) -> Tensor:
         """The loss over all entities, where `full` says that there is one.
@@ -200,6 +205,11 @@ class LogSigmoid(Loss):
         sharpness = self.adversarial_temperature
         return log_sigmoid_losses(distance, queries, answers, negatives, mask, sharpness=sharpness, chunks=chunks)
 
+    @property
+    def differentiates_shared(self) -> bool:
+        """Whether the loss is not that of a subclass."""
+        return (type(self).sampled, type(self).shared_distances) == (LogSigmoid.sampled, LogSigmoid.shared_distances)
+
     def shared_gradients(
         self,
         distance: PairDistance,
@@ -210,11 +220,8 @@ class LogSigmoid(Loss):
         weights: Tensor,
         *,
         chunks: int = 1,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-        """See the base class; None where a subclass takes another loss."""
-        own = (type(self).sampled, type(self).shared_distances)
-        if own != (LogSigmoid.sampled, LogSigmoid.shared_distances):
-            return None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The loss against shared negatives, and its gradients, one operation each; see the base class."""
         return log_sigmoid_gradients(
             distance,
             queries,

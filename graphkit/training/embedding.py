@@ -23,7 +23,7 @@ from graphkit.losses import Loss, Softmax
 from graphkit.models import Asked, Embedded, Model
 from graphkit.queries import ONE_HOP
 from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
-from graphkit.training.single_hops import gradients_by_hand
+from graphkit.training.single_hops import are_by_hand, gradients_by_hand
 
 Precision = Literal["fp32", "bf16"]
 Weighting = Literal["none", "answers"]
@@ -213,7 +213,7 @@ class EmbeddingTask(ABC):
     def _backward(self, batch: GatheredBatch) -> tuple[list[Tensor], Tensor]:
         """Adds the gradients to the model's parameters; returns the parts of the loss and the gradient of the rows."""
         plain = type(self._placed).encode is Model.encode
-        if plain and self.n3 == 0 and batch.batch.shared and self._placed.pair_distance() is not None:
+        if plain and self.n3 == 0 and are_by_hand(self._placed, self.loss, batch):
             found = gradients_by_hand(self._placed, self.loss, batch, self._weights(batch.batch))
             if found is not None:
                 return [found[0]], found[1]

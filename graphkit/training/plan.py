@@ -129,9 +129,10 @@ def complete(
 
 def _mode_of(sampler: dict[str, Any]) -> str | None:
     """Returns the mode that other settings of the sampler ask for; None = any."""
-    if sampler["corruption"] == "typed":
+    corruption = sampler.get("corruption", "uniform")  # runs that are older than the setting have none
+    if corruption == "typed":
         return "own"
-    return "shared" if sampler["chunks"] != 1 or sampler["corruption"] != "uniform" else None
+    return "shared" if sampler.get("chunks", 1) != 1 or corruption != "uniform" else None
 
 
 def _schedule(trainer: dict[str, Any], graph: KnowledgeGraph, plan: Plan) -> dict[str, int]:

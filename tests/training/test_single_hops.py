@@ -13,11 +13,11 @@ from torch import Tensor
 from graphkit.engine import Adam, GatheredBatch
 from graphkit.engine.kernels import PairDistance
 from graphkit.graph import KnowledgeGraph
-from graphkit.losses import LogSigmoid
+from graphkit.losses import LogSigmoid, Softmax
 from graphkit.models import Model, RotatE, TransE
 from graphkit.samplers import QuerySampler, SamplerOptions
 from graphkit.training import LinkTask, embedding
-from graphkit.training.single_hops import gradients_by_hand
+from graphkit.training.single_hops import are_by_hand, gradients_by_hand
 
 MODELS: dict[str, Callable[..., Model]] = {
     "transe": lambda relations, **keywords: TransE(relations, dim=18, margin=2.0, **keywords),
@@ -52,9 +52,8 @@ def trained(task: LinkTask, steps: int) -> list[Tensor]:
 def by_hand(task: LinkTask) -> bool:
     """Whether a step of a task is taken without autograd."""
     batch = next(task.batches())
-    found = gradients_by_hand(task.model, task.loss, batch, torch.full((batch.batch.size,), 0.1))
     task.close()
-    return found is not None
+    return are_by_hand(task.model, task.loss, batch)
 
 
 @each_model
@@ -70,7 +69,7 @@ def test_steps_by_hand_are_those_of_autograd_bit_for_bit(
 
     assert by_hand(make_task(graph, MODELS[model](graph.num_relations, reciprocal=reciprocal)))
     found = run()
-    monkeypatch.setattr(embedding, "gradients_by_hand", lambda *_: None)
+    monkeypatch.setattr(embedding, "are_by_hand", lambda *_: False)
     for one, other in zip(found, run(), strict=True):
         assert torch.equal(one, other)
 
@@ -80,12 +79,14 @@ def test_gradients_are_added_to_those_that_the_relations_have(graph: KnowledgeGr
     task = make_task(graph, MODELS[model](graph.num_relations))
     batch: GatheredBatch = next(task.batches())
     weights = torch.full((batch.batch.size,), 0.1)
-    found = []
+    found, held = [], []
     for _ in range(2):
         assert gradients_by_hand(task.model, task.loss, batch, weights) is not None
         assert task.model.relations.grad is not None
         found.append(task.model.relations.grad.clone())
+        held.append(task.model.relations.grad)
     task.close()
+    assert held[0] is held[1]  # as autograd keeps it
     torch.testing.assert_close(found[1], 2 * found[0], rtol=0, atol=0)
 
 
@@ -124,6 +125,35 @@ def test_relations_that_are_not_trained_get_no_gradient(graph: KnowledgeGraph) -
     model = TransE(graph.num_relations, dim=8)
     model.relations.requires_grad_(False)
     assert not by_hand(make_task(graph, model))
+
+
+def test_hooks_on_relations_are_called(graph: KnowledgeGraph) -> None:
+    plain, hooked, watched = (TransE(graph.num_relations, dim=8) for _ in range(3))
+    assert by_hand(make_task(graph, plain))
+    hooked.relations.register_hook(lambda gradient: gradient * 0)
+    calls: list[Tensor] = []
+    watched.relations.register_post_accumulate_grad_hook(calls.append)
+    for model in (hooked, watched):
+        assert not by_hand(make_task(graph, model))
+        trained(make_task(graph, model), 1)
+    assert len(calls) == 1
+
+
+def test_a_loss_without_gradients_of_its_own_is_differentiated(graph: KnowledgeGraph) -> None:
+    task = make_task(graph, TransE(graph.num_relations, dim=8), loss=Softmax())
+    assert not by_hand(task)
+    with pytest.raises(NotImplementedError, match=r"^Softmax leaves gradients to autograd$"):
+        Softmax().shared_gradients(*[torch.ones(1, 1)] * 6)  # type: ignore[arg-type]
+
+
+def test_a_place_that_is_no_row_is_refused_before_anything_is_written(graph: KnowledgeGraph) -> None:
+    task = make_task(graph, TransE(graph.num_relations, dim=8))
+    batch = next(task.batches())
+    batch.positives[3] = len(batch.rows)
+    assert not are_by_hand(task.model, task.loss, batch)
+    with pytest.raises(IndexError):
+        task.step(batch)
+    task.close()
 
 
 def test_paths_of_several_hops_are_differentiated(graph: KnowledgeGraph) -> None:

@@ -96,6 +96,12 @@ def log_sigmoid_gradients(
         GraphkitError: as there.
     """
     _require(distance, queries, answers.shape, rows, mask, chunks)
+    if weights.shape != (len(queries),) or weights.dtype != torch.float32:
+        raise GraphkitError(
+            f"weights are {weights.dtype} of shape {tuple(weights.shape)} for {len(queries)} queries; give float32 of "
+            f"shape ({len(queries)},)"
+        )
+    mask, weights = mask.contiguous(), weights.contiguous()
     kind, inside = distance.kind, distance.inside
     losses, *slopes = _shared_losses(queries, answers, rows, mask, chunks, kind, inside, distance.offset, sharpness)
     return losses, *_shared_loss_gradients(weights, slopes[0], slopes[1], queries, answers, rows, chunks, kind, inside)

@@ -247,3 +247,23 @@ def test_gradients_without_autograd_want_an_answer_of_each_query() -> None:
     assert str(refused.value) == (
         "answers have shape (3, 2) for 4 queries and rows of width 2; give one answer of each query, (4, 2)"
     )
+
+
+@pytest.mark.parametrize("weights", [torch.ones(2), torch.ones(4, dtype=torch.float64)])
+def test_weights_of_another_shape_or_type_are_refused(weights: Tensor) -> None:
+    queries, answers, negatives, mask = batch("l1", 4, 3, 6)
+    with pytest.raises(GraphkitError) as error:
+        log_sigmoid_gradients(DISTANCES[0], queries, PlacedRows(answers, None), negatives, mask, weights, sharpness=1.0)
+    assert str(error.value) == (
+        f"weights are {weights.dtype} of shape ({len(weights)},) for 4 queries; give float32 of shape (4,)"
+    )
+
+
+def test_masks_and_weights_that_are_not_contiguous_do_as_their_copies() -> None:
+    queries, answers, negatives, mask = batch("l1", 4, 3, 6)
+    given, weights = (queries, PlacedRows(answers, None), negatives), torch.tensor(0.25)
+    found = log_sigmoid_gradients(DISTANCES[0], *given, mask.T.contiguous().T, weights.expand(4), sharpness=1.0)
+    for one, same in zip(
+        found, log_sigmoid_gradients(DISTANCES[0], *given, mask, weights.repeat(4), sharpness=1.0), strict=True
+    ):
+        assert torch.equal(one, same)
