@@ -202,6 +202,8 @@ class QuerySampler(NativeSampler[QueryBatch]):
     *Answers.* Positives and negatives are verified exactly: a positive is an answer, and no masked-in negative is ever
     one. Negatives are uniform over the entities that are no answer (own; with repetition, and masked out where there
     are none), or uniform over all entities with a mask (shared), unless `SamplerOptions.corruption` says otherwise.
+    Shared candidates are drawn without replacement, chunk after chunk and batch after batch: they visit every entity
+    once an epoch of their own (by degree: the end of every directed edge), in an order keyed by (seed, epoch).
     Most queries are executed forwards from their anchors, which lists and counts their answers. Where that would lead
     through a hub, entities are tested backwards instead, one by one, and the answers are not counted but estimated
     (`QueryBatch.counted`). A step along a relation is listed when it leads from one entity, or from at most

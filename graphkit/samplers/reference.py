@@ -24,9 +24,9 @@ from graphkit.samplers.reference_corruption import ByDegree, ByType, leading_rel
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
-#: Lanes that belong to a batch as a whole, and to the order of an epoch.
-BATCH_LANE = 0xFFFFFFFF
+#: What stands for a lane in the order of an epoch: of edges or clusters, and of shared candidates.
 EPOCH_LANE = 0xFFFFFFFE
+CANDIDATES_LANE = 0xFFFFFFFF
 #: Rounds in which negatives that are answers are drawn again, before all answers of a query are listed after all; or
 #: before its negatives are drawn uniformly, where they are not anyway.
 PATIENCE = 64
@@ -73,13 +73,13 @@ class SplitMix:
         return (_scramble(self._state) * size) >> 64
 
 
-def permute(i: int, size: int, seed: int, epoch: int) -> int:
+def permute(i: int, size: int, seed: int, epoch: int, lane: int = EPOCH_LANE) -> int:
     """Returns the image of `i` under the epoch's permutation of [0, size): a cycle-walking Feistel network."""
     half = ((size - 1).bit_length() + 1) // 2 if size > 1 else 1
     mask = (1 << half) - 1
     keys = []
     for round_number in range(6):
-        block = philox((round_number, EPOCH_LANE, epoch & _MASK32, epoch >> 32), seed)
+        block = philox((round_number, lane, epoch & _MASK32, epoch >> 32), seed)
         keys.append(block[0] | block[1] << 32)
     while True:
         left, right = i >> half, i & mask
@@ -116,11 +116,9 @@ def sample_counted(
     graph: KnowledgeGraph, options: SamplerOptions, number: int
 ) -> tuple[QueryBatch, list[SamplingStatistics]]:
     """Returns a batch, and what became of the attempts to draw the queries of each structure."""
-    batch_random = LaneRandom(options.seed, number, BATCH_LANE)
-    numbers = SplitMix(batch_random.next())
     source = _Source(graph, options)
     if options.mode == "shared":
-        source.share(numbers)
+        source.share(number)
     # The query at place g of the stream has structure g modulo their number.
     first = number * options.batch_size
     places = range(first, first + options.batch_size)
@@ -209,10 +207,14 @@ class _Source:
         #: that of the query which is drawn
         self.chunk = 0
 
-    def share(self, numbers: SplitMix) -> None:
-        """Draws the candidates of a batch."""
-        for _ in range(self.options.chunks * self.options.negatives):
-            self.shared.append(self.by_degree.draw(numbers) if self.corrupts else numbers.below(len(self.entities)))
+    def share(self, number: int) -> None:
+        """Draws the candidates of a batch: the next ones of an epoch over all entities, or over the ends of edges."""
+        some = self.options.chunks * self.options.negatives
+        size = len(self.edges) if self.corrupts else len(self.entities)
+        for position in range(number * some, (number + 1) * some):
+            epoch, place = divmod(position, size)
+            drawn = permute(place, size, self.options.seed, epoch, CANDIDATES_LANE)
+            self.shared.append(self.edges[drawn][2] if self.corrupts else drawn)
         self.shared_weights = [self.by_degree.weight(x) if self.corrupts else 1.0 for x in self.shared]
 
     def edge(self, position: int, random: LaneRandom) -> _Drawn:

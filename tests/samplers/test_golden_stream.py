@@ -16,11 +16,11 @@ from graphkit.samplers import QueryBatch, QuerySampler, SamplerOptions
 #: CHANGELOG.md.
 GOLDEN = {
     "own": "4ce4d41736846b7bd171647392a7c31bb5af0ab934f9a6c69eb04b87ebfddb1d",
-    "shared": "ed3b80ca84a2e2c8b3d58d38b197f4f99cb54c17307dfe5474bad0a46b0501d5",
+    "shared": "d475f34714fd64143289ded22bfc183de49d2850b404cf8bd719316dbe455704",
     "own degree": "64a1fc27729003b301b9d9abc52b539a611826b65e129f9abe67d23e34ced6ab",
     "own typed": "13a8ee89ba1fad486c2a8c5ea48b5e307ec581dabd5985513e7dca461be72329",
-    "shared 7": "349c78ee9dc0cbfb8ef9349b1fba4a2a8807dec49bdd71cd4de6d2b1f2ceb840",
-    "shared degree": "5dc9dde64e01b6609cf76311a6b05858e36732d389064ff241e82006f4c827e2",
+    "shared 7": "a275c02eda635aa4bc50f7919ce8437fbd371a0dbd8e1b621c38873a37ed0c5d",
+    "shared degree": "be2ab47dab512910db7e11c62b2275bd09f6faf880017ba275fe5f4f40b3e2c2",
 }
 
 

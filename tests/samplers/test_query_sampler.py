@@ -125,11 +125,17 @@ def test_own_negatives_are_uniform_over_the_non_answers(six_nodes: KnowledgeGrap
         assert chisquare([counts[entity] for entity in rest]).pvalue > 1e-4
 
 
-def test_shared_candidates_are_uniform_over_all_entities() -> None:
+def test_shared_candidates_are_all_entities_once_an_epoch_in_uniform_orders() -> None:
     graph = random_graph(25, 2, 60)
-    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=25, seed=4))
-    counts = np.bincount(np.concatenate([batch.negatives.numpy() for batch in take(sampler, 240)]), minlength=25)
-    assert chisquare(counts).pvalue > 1e-4
+    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=5, chunks=2, seed=4))
+    epochs = np.concatenate([batch.negatives.numpy() for batch in take(sampler, 2500)]).reshape(-1, 25)
+    assert (np.sort(epochs, axis=1) == np.arange(25)).all()
+    assert len(np.unique(epochs, axis=0)) == len(epochs)
+    for place in (0, 7, 24):
+        assert chisquare(np.bincount(epochs[:, place], minlength=25)).pvalue > 1e-4
+    # Of two places of an epoch, every pair of distinct entities.
+    pairs = np.bincount(25 * epochs[:, 3] + epochs[:, 4], minlength=625)
+    assert chisquare(np.delete(pairs, np.arange(0, 625, 26))).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("mode", ["own", "shared"])
@@ -148,11 +154,12 @@ def test_a_query_that_everything_answers_is_masked_out(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["own", "shared"])
-def test_as_many_negatives_as_entities_are_drawn_with_repetition(six_nodes: KnowledgeGraph, mode: str) -> None:
+def test_as_many_negatives_as_entities_repeat_only_where_they_are_own(six_nodes: KnowledgeGraph, mode: str) -> None:
     options = SamplerOptions(batch_size=30, mode=mode, negatives=6)
     batch = next(QuerySampler(six_nodes, options))
     assert batch.mask.shape == (30, 6)
-    assert any(len({entity for entity, _ in candidates(batch, lane)}) < 6 for lane in range(30))
+    distinct = [len({entity for entity, _ in candidates(batch, lane)}) for lane in range(30)]
+    assert min(distinct) < 6 if mode == "own" else distinct == [6] * 30
     assert_equals_twin(batch, reference.sample(six_nodes, options, 0))
 
 

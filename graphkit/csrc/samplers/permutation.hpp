@@ -10,15 +10,23 @@
 
 namespace graphkit {
 
+// What is permuted. They stand where LaneRandom has the lane, so that no two share a counter.
+enum class Permuted : std::uint32_t {
+    kPositives = 0xFFFFFFFEU,   // edges, clusters
+    kCandidates = 0xFFFFFFFFU,  // what the queries of a chunk share
+};
+
 class EpochPermutation {
   public:
-    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch) : size_(size) {
+    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch,
+                     Permuted what = Permuted::kPositives)
+        : size_(size) {
         const int bits = size > 1 ? std::bit_width(size - 1) : 1;
         half_bits_ = (bits + 1) / 2;
         mask_ = (1ULL << half_bits_) - 1;
         for (std::uint32_t round = 0; round < kRounds; ++round) {
             const auto block = philox(
-                {round, kStream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)}, seed);
+                {round, static_cast<std::uint32_t>(what), static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)}, seed);
             keys_[round] = block[0] | static_cast<std::uint64_t>(block[1]) << 32;
         }
     }
@@ -31,8 +39,6 @@ class EpochPermutation {
 
   private:
     static constexpr std::uint32_t kRounds = 6;
-    // Stands where LaneRandom has the lane, so that the two never share a counter.
-    static constexpr std::uint32_t kStream = 0xFFFFFFFEU;
 
     std::uint64_t network(std::uint64_t value) const {
         std::uint64_t left = value >> half_bits_, right = value & mask_;
@@ -54,6 +60,28 @@ class EpochPermutation {
     std::uint64_t size_, mask_;
     int half_bits_;
     std::array<std::uint64_t, kRounds> keys_;
+};
+
+// The permutations of all epochs, one after another.
+class Epochs {
+  public:
+    Epochs(std::uint64_t size, std::uint64_t seed, Permuted what, std::uint64_t position)
+        : size_(size), seed_(seed), what_(what), epoch_(position / size), order_(size, seed, epoch_, what) {}
+
+    // What stands at a position; quick as long as that stays in the epoch of the last one.
+    std::uint64_t operator()(std::uint64_t position) {
+        if (position / size_ != epoch_) {
+            epoch_ = position / size_;
+            order_ = EpochPermutation(size_, seed_, epoch_, what_);
+        }
+        return order_(position % size_);
+    }
+
+  private:
+    std::uint64_t size_, seed_;
+    Permuted what_;
+    std::uint64_t epoch_;
+    EpochPermutation order_;
 };
 
 }  // namespace graphkit

@@ -26,8 +26,8 @@ inline PhiloxBlock philox(PhiloxBlock counter, std::uint64_t key) {
 // never a place on one thread or process.
 class LaneRandom {
   public:
-    // Lanes from here up belong to the batch as a whole, not to one of its queries.
-    static constexpr std::uint32_t kBatchLane = 0xFFFFFFFFU;
+    // Lanes from here up are no places in a batch, see Permuted.
+    static constexpr std::uint32_t kLanes = 0xFFFFFFFEU;
 
     LaneRandom(std::uint64_t seed, std::uint64_t batch, std::uint32_t lane) : seed_(seed), batch_(batch), lane_(lane) {}
 

@@ -82,18 +82,14 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
                                Verifier<Rel, Offset>& verifier, QueryBatch& out) const {
     const std::uint64_t edges = graph.num_edges();
     const double log_prob = -std::log(static_cast<double>(edges));
-    std::uint64_t position = segment.position, epoch = position / edges;
-    EpochPermutation order(edges, options_.seed, epoch);
+    std::uint64_t position = segment.position;
+    Epochs order(edges, options_.seed, Permuted::kPositives, position);
     std::array<std::uint64_t, kBlockLanes> edge, run;
     for (std::uint64_t first = 0; first < segment.size; first += kBlockLanes) {
         const std::uint64_t lanes = std::min(kBlockLanes, segment.size - first);
         // Each pass fetches what the next one reads.
         for (std::uint64_t i = 0; i < lanes; ++i, position += one_hops_) {
-            if (position / edges != epoch) {
-                epoch = position / edges;
-                order = EpochPermutation(edges, options_.seed, epoch);
-            }
-            edge[i] = order(position % edges);
+            edge[i] = order(position);
             edges_.prefetch_run(edge[i]);
             __builtin_prefetch(&graph.targets[edge[i]]);
         }

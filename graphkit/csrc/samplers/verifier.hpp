@@ -11,6 +11,7 @@
 #include "queries/block_answers.hpp"
 #include "queries/executor.hpp"
 #include "samplers/block.hpp"
+#include "samplers/permutation.hpp"
 #include "samplers/query_batch.hpp"
 
 namespace graphkit {
@@ -28,16 +29,19 @@ class Verifier {
           space_(space),
           out_(out) {}
 
-    // Draws the candidates of the batch, where it has some: before any query is accepted.
+    // Draws the candidates of the batch, where it has some: before any query is accepted. Without replacement, so that
+    // over an epoch all entities have had the same share, or all edges.
     void draw_shared() {
         if (options_.mode != Negatives::kShared) return;
-        SplitMix numbers(LaneRandom(options_.seed, out_.number, LaneRandom::kBatchLane).next());
-        if (corruption_.uniform()) {
-            numbers.fill_below(num_entities_, out_.candidates);
-        } else {
-            corruption_.draw(out_.candidates, all_places(out_.candidates.size()), numbers);
-            corruption_.weigh(out_.candidates, out_.log_weights);
-        }
+        const std::uint64_t size = corruption_.uniform() ? num_entities_ : graph_.num_edges();
+        std::uint64_t position = out_.number * out_.candidates.size();
+        Epochs order(size, options_.seed, Permuted::kCandidates, position);
+        for (std::int64_t& candidate : out_.candidates) candidate = static_cast<std::int64_t>(order(position++));
+        if (corruption_.uniform()) return;
+        const auto target = [&](std::int64_t edge) { return &graph_.targets[static_cast<std::uint64_t>(edge)]; };
+        for (const std::int64_t edge : out_.candidates) __builtin_prefetch(target(edge));
+        for (std::int64_t& candidate : out_.candidates) candidate = static_cast<std::int64_t>(*target(candidate));
+        corruption_.weigh(out_.candidates, out_.log_weights);
     }
 
     // Turns to the query that is accepted next, see CorruptionDraw.
