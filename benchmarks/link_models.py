@@ -55,6 +55,8 @@ class Settings:
     chunks: int = 1
     #: whether PyKEEN begins with graphkit's fresh values
     same_init: bool = False
+    #: of graphkit with shared negatives, each of which moves a row that few batches name; None = `lr`
+    shared_lr: float | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------- graphkit
@@ -91,7 +93,7 @@ def graphkit_task(graph: KnowledgeGraph, settings: Settings, mode: str) -> LinkT
         graphkit_model(settings.model, graph, settings.dim, settings.margin),
         sampler=QuerySampler(graph, options),
         loss=LogSigmoid(adversarial_temperature=settings.temperature),
-        optimizer=Adam(lr=settings.lr),
+        optimizer=Adam(lr=settings.lr if mode != "shared" or settings.shared_lr is None else settings.shared_lr),
         seed=settings.seed,
         n3=0.0,
         validation_triples=None,

@@ -175,6 +175,7 @@ def measure(options: argparse.Namespace) -> Result:
         seed=options.seed,
         chunks=options.chunks,
         same_init=options.same_init,
+        shared_lr=options.shared_lr,
     )
     start = time.perf_counter()
     figures = speed(load(options.graph, Path()), settings, options)
@@ -259,6 +260,7 @@ def main() -> int:
     made.add_argument("--peer-steps", type=int, default=5, help="of PyKEEN that are timed (default: 5)")
     made.add_argument("--epochs", type=int, default=5, help="of --quality (default: 5)")
     made.add_argument("--lr", type=float, default=1e-3, help="of Adam (default: 0.001)")
+    made.add_argument("--shared-lr", type=float, help="of Adam with shared negatives (default: --lr)")
     made.add_argument("--temperature", type=float, default=1.0, help="of the self-adversarial weights (default: 1)")
     made.add_argument("--margin", type=float, default=9.0, help="of TransE and RotatE (default: 9)")
     made.add_argument("--same-init", action="store_true", help="let PyKEEN begin with graphkit's fresh values")

@@ -173,6 +173,24 @@ def test_graphkit_never_trains_on_more_positives_than_the_epochs_have(
     assert len(found["curve"]) == 3
 
 
+def test_shared_negatives_may_have_a_learning_rate_of_their_own(graph: KnowledgeGraph) -> None:
+    import link_models
+
+    def rate(mode: str, **other: float) -> float:
+        settings = link_models.Settings("transe", 8, 32, 4, 0.01, 1.0, 9.0, 0, **other)
+        task = link_models.graphkit_task(graph, settings, mode)
+        rates = {group["lr"] for group in task.dense.param_groups} | {task.table.optimizer.lr}
+        assert len(rates) == 1
+        return rates.pop()
+
+    assert [rate("own"), rate("shared"), rate("own", shared_lr=0.5), rate("shared", shared_lr=0.5)] == [
+        0.01,
+        0.01,
+        0.01,
+        0.5,
+    ]
+
+
 @beside_pykeen
 @pytest.mark.parametrize("name", ["transe", "complex"])
 def test_equal_models_rank_equally_in_graphkit_and_in_pykeen(name: str, graph: KnowledgeGraph) -> None:

@@ -117,6 +117,22 @@ GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
 #endif
 }
 
+// plus + weight and minus - weight where `v` is above 0, the other way round where it is below, and neither where it is 0.
+GRAPHKIT_INLINE void add_by_sign(Vec weight, Vec v, Vec& plus, Vec& minus) {
+#if defined(__AVX512F__)
+    // One operation makes -1, 0 or 1: a digit for each kind of number, from the right NaN (two), 0, 1, infinities and
+    // others, those below 0 first; 9 stands for -1, 8 for 0 and A for 1. Products with these are exact.
+    constexpr int kSigns = static_cast<int>(0xA9A9A899U);
+    const Vec sign = (Vec)_mm512_fixupimm_ps((__m512)v, (__m512)v, _mm512_set1_epi32(kSigns), 0);
+    plus = fma(weight, sign, plus);
+    minus = (Vec)_mm512_fnmadd_ps((__m512)weight, (__m512)sign, (__m512)minus);
+#else
+    const Vec added = times_sign(weight, v);
+    plus += added;
+    minus = fma(added, fill(-1.0f), minus);
+#endif
+}
+
 GRAPHKIT_INLINE Vec sqrt(Vec v) {
 #if defined(__AVX512F__)
     // Not _mm512_sqrt_ps, of whose definition gcc 12 says that it uses a value before it is set.

@@ -176,6 +176,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     x, first, _, second, last, ctx.ways, ctx.sizes, ctx.rounded = inputs
     ctx.weights = len(last)
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
     ctx.save_for_backward(x, first, second, *output[1:])
 
 

@@ -182,6 +182,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
     queries, rows, targets, ctx.rounded = inputs
     _, normalisers, kept = output
     ctx.mark_non_differentiable(normalisers, kept)
+    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
     ctx.save_for_backward(queries, rows, targets, normalisers, kept)
 
 

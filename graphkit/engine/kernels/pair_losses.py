@@ -286,6 +286,7 @@ def _(
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     queries, answers, rows, _, ctx.chunks, ctx.kind, ctx.inside, *_ = inputs
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
     ctx.save_for_backward(*output[1:], queries, answers, rows)
 
 

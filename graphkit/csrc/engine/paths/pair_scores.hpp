@@ -26,9 +26,7 @@ struct L1 {
     }
     GRAPHKIT_INLINE float finish(float sum) { return sum; }
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float, Vec* dq, Vec* de) {
-        const Vec of_row = times_sign(weight, e[0] - q[0]);
-        de[0] += of_row;
-        dq[0] = fma(of_row, fill(-1.0f), dq[0]);
+        add_by_sign(weight, e[0] - q[0], de[0], dq[0]);
     }
 };
 
