@@ -117,7 +117,8 @@ GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
 #endif
 }
 
-// plus + weight and minus - weight where `v` is above 0, the other way round where it is below, and neither where it is 0.
+// plus + weight and minus - weight where `v` is above 0, the other way round where it is below, and neither where it is
+// 0.
 GRAPHKIT_INLINE void add_by_sign(Vec weight, Vec v, Vec& plus, Vec& minus) {
 #if defined(__AVX512F__)
     // One operation makes -1, 0 or 1: a digit for each kind of number, from the right NaN (two), 0, 1, infinities and

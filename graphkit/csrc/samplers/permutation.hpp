@@ -18,15 +18,15 @@ enum class Permuted : std::uint32_t {
 
 class EpochPermutation {
   public:
-    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch,
-                     Permuted what = Permuted::kPositives)
+    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch, Permuted what = Permuted::kPositives)
         : size_(size) {
         const int bits = size > 1 ? std::bit_width(size - 1) : 1;
         half_bits_ = (bits + 1) / 2;
         mask_ = (1ULL << half_bits_) - 1;
         for (std::uint32_t round = 0; round < kRounds; ++round) {
-            const auto block = philox(
-                {round, static_cast<std::uint32_t>(what), static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(epoch >> 32)}, seed);
+            const auto block = philox({round, static_cast<std::uint32_t>(what), static_cast<std::uint32_t>(epoch),
+                                       static_cast<std::uint32_t>(epoch >> 32)},
+                                      seed);
             keys_[round] = block[0] | static_cast<std::uint64_t>(block[1]) << 32;
         }
     }
