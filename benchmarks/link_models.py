@@ -55,8 +55,18 @@ class Settings:
     chunks: int = 1
     #: whether PyKEEN begins with graphkit's fresh values
     same_init: bool = False
-    #: of graphkit with shared negatives, each of which moves a row that few batches name; None = `lr`
+    #: Adam's rate in graphkit with shared negatives, whose rows few batches move; None = `lr`
     shared_lr: float | None = None
+    #: of a chunk; None = `negatives`
+    shared_negatives: int | None = None
+
+    def of(self, mode: str) -> tuple[float, int]:
+        """Returns Adam's rate and the number of negatives in graphkit, with ``own`` or ``shared`` negatives."""
+        shared = mode == "shared"
+        return (
+            self.shared_lr if shared and self.shared_lr is not None else self.lr,
+            self.shared_negatives if shared and self.shared_negatives is not None else self.negatives,
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- graphkit
@@ -81,10 +91,11 @@ def fresh(name: str, graph: KnowledgeGraph, dim: int, margin: float, seed: int) 
 
 def graphkit_task(graph: KnowledgeGraph, settings: Settings, mode: str) -> LinkTask:
     """Returns the training of the model in graphkit, with ``own`` or ``shared`` negatives."""
+    lr, negatives = settings.of(mode)
     options = SamplerOptions(
         batch_size=settings.batch_size,
         mode=mode,
-        negatives=settings.negatives,
+        negatives=negatives,
         chunks=settings.chunks if mode == "shared" else 1,
         seed=settings.seed,
     )
@@ -93,7 +104,7 @@ def graphkit_task(graph: KnowledgeGraph, settings: Settings, mode: str) -> LinkT
         graphkit_model(settings.model, graph, settings.dim, settings.margin),
         sampler=QuerySampler(graph, options),
         loss=LogSigmoid(adversarial_temperature=settings.temperature),
-        optimizer=Adam(lr=settings.lr if mode != "shared" or settings.shared_lr is None else settings.shared_lr),
+        optimizer=Adam(lr=lr),
         seed=settings.seed,
         n3=0.0,
         validation_triples=None,

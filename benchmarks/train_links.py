@@ -176,6 +176,7 @@ def measure(options: argparse.Namespace) -> Result:
         chunks=options.chunks,
         same_init=options.same_init,
         shared_lr=options.shared_lr,
+        shared_negatives=options.shared_negatives,
     )
     start = time.perf_counter()
     figures = speed(load(options.graph, Path()), settings, options)
@@ -200,11 +201,12 @@ def measure(options: argparse.Namespace) -> Result:
 
 def show(result: Result, out: TextIO) -> None:
     """Prints the table."""
-    settings = result["settings"]
+    settings = Settings(**result["settings"])
+    (lr, negatives), (shared_lr, shared_negatives) = settings.of("own"), settings.of("shared")
     print(
-        f"{MODELS[settings['model']]} on {result['graph']}: {settings['dim']} reals a row, batches of "
-        f"{settings['batch_size']}, {settings['negatives']} negatives (PyG: 1), shared by the queries of each of "
-        f"{settings['chunks']} chunks of a batch; {result['threads']} threads",
+        f"{MODELS[settings.model]} on {result['graph']}: {settings.dim} reals a row, batches of {settings.batch_size}, "
+        f"{negatives} negatives by Adam with lr {lr} (PyG: 1); shared: {shared_negatives} for each of "
+        f"{settings.chunks} chunks of a batch, lr {shared_lr}; {result['threads']} threads",
         file=out,
     )
     print(f"{'':18}{'triples/s':>12}{'wall s/step':>14}{'CPU s/step':>12}{'test MRR':>10}", file=out)
@@ -255,6 +257,7 @@ def main() -> int:
     made.add_argument("--dim", type=int, default=400, help="reals of a row (default: 400)")
     made.add_argument("--batch-size", type=int, default=1024)
     made.add_argument("--negatives", type=int, default=256, help="of a triple (own), or of a chunk (shared)")
+    made.add_argument("--shared-negatives", type=int, help="of a chunk (default: --negatives)")
     made.add_argument("--chunks", type=int, default=1, help="of a batch, whose queries share negatives (default: 1)")
     made.add_argument("--steps", type=int, default=20, help="that are timed (default: 20)")
     made.add_argument("--peer-steps", type=int, default=5, help="of PyKEEN that are timed (default: 5)")

@@ -62,7 +62,7 @@ void bind_adjacency(nb::module_& m) {
 // Throws where a batch would read out of bounds.
 ClusterMembers checked(const Ids& starts, const Ids& members, const std::optional<Ids>& kept_sizes) {
     const ClusterMembers found{span_of(starts), span_of(members), kept_sizes ? span_of(*kept_sizes) : span_of(Ids())};
-    if (starts.size() < 2 || found.size() >= LaneRandom::kLanes || found.starts.front() != 0 ||
+    if (starts.size() < 2 || found.size() >= LaneRandom::kNoLane || found.starts.front() != 0 ||
         found.starts.back() != static_cast<std::int64_t>(found.members.size()) ||
         (kept_sizes && found.kept_sizes.size() != found.size()))
         throw std::invalid_argument("starts, members and kept_sizes do not agree");

@@ -203,7 +203,8 @@ class QuerySampler(NativeSampler[QueryBatch]):
     one. Negatives are uniform over the entities that are no answer (own; with repetition, and masked out where there
     are none), or uniform over all entities with a mask (shared), unless `SamplerOptions.corruption` says otherwise.
     Shared candidates are drawn without replacement, chunk after chunk and batch after batch: they visit every entity
-    once an epoch of their own (by degree: the end of every directed edge), in an order keyed by (seed, epoch).
+    once an epoch of their own (by degree: the end of every directed edge), in an order keyed by (seed, epoch). So a
+    list names an entity twice only where it reaches into another epoch (by degree: or where that has several edges).
     Most queries are executed forwards from their anchors, which lists and counts their answers. Where that would lead
     through a hub, entities are tested backwards instead, one by one, and the answers are not counted but estimated
     (`QueryBatch.counted`). A step along a relation is listed when it leads from one entity, or from at most
@@ -222,8 +223,8 @@ class QuerySampler(NativeSampler[QueryBatch]):
     are drawn uniformly instead. `QueryBatch.log_weights` weighs each against a uniform draw, by the draw that it comes
     from: exactly, and 0 where a query fell back. "degree" keeps 4 bytes an entity in memory, "typed" 4 bytes a run.
 
-    Every draw is a function of (seed, batch, lane): batches do not depend on the number of threads, and a stream that
-    starts at batch n equals the rest of one that started at 0.
+    Every draw is a function of (seed, batch, lane), or of the seed and a place in an epoch: batches do not depend on
+    the number of threads, and a stream that starts at batch n equals the rest of one that started at 0.
 
     Args:
         graph: the graph; its training edges are the truth that negatives are checked against.

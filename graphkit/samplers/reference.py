@@ -24,8 +24,8 @@ from graphkit.samplers.reference_corruption import ByDegree, ByType, leading_rel
 
 _MASK32 = 2**32 - 1
 _MASK64 = 2**64 - 1
-#: What stands for a lane in the order of an epoch: of edges or clusters, and of shared candidates.
-EPOCH_LANE = 0xFFFFFFFE
+#: What stands for a lane in the order of an epoch: of what is trained on (edges, clusters), and of shared candidates.
+TRAINED_LANE = 0xFFFFFFFE
 CANDIDATES_LANE = 0xFFFFFFFF
 #: Rounds in which negatives that are answers are drawn again, before all answers of a query are listed after all; or
 #: before its negatives are drawn uniformly, where they are not anyway.
@@ -73,7 +73,7 @@ class SplitMix:
         return (_scramble(self._state) * size) >> 64
 
 
-def permute(i: int, size: int, seed: int, epoch: int, lane: int = EPOCH_LANE) -> int:
+def permute(i: int, size: int, seed: int, epoch: int, lane: int = TRAINED_LANE) -> int:
     """Returns the image of `i` under the epoch's permutation of [0, size): a cycle-walking Feistel network."""
     half = ((size - 1).bit_length() + 1) // 2 if size > 1 else 1
     mask = (1 << half) - 1

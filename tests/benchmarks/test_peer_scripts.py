@@ -125,7 +125,10 @@ def test_the_training_benchmark_prints_its_promised_object(
     if peer:
         pytest.importorskip("pykeen", reason="PyKEEN is not installed (make bench-env), so its side is not tested")
     written = f"--graph {store} --out {tmp_path / 'result.json'} --picture {tmp_path / 'bars.svg'}"
-    result = printed("train_links", f"{TRAIN_LINKS} {written}" + ("" if peer else " --no-peer"), monkeypatch, capsys)
+    shared = "--shared-lr 0.5 --shared-negatives 2"
+    result = printed(
+        "train_links", f"{TRAIN_LINKS} {written} {shared}" + ("" if peer else " --no-peer"), monkeypatch, capsys
+    )
     for side in ("graphkit_own", "graphkit_shared", "pyg", *(["pykeen"] if peer else [])):
         row = result[side]
         assert row["mrr"] is None
@@ -136,6 +139,7 @@ def test_the_training_benchmark_prints_its_promised_object(
         assert result["ratio_own"] == own
     else:
         assert (result["pykeen"], result["ratio_own"], result["ratio_shared"]) == (None, None, None)
+    assert (result["settings"]["shared_lr"], result["settings"]["shared_negatives"]) == (0.5, 2)
     assert result["calibration"] == MACHINE
     assert result["cores_used_by_others"] >= 0
     assert json.loads((tmp_path / "result.json").read_text()) == result
@@ -173,22 +177,18 @@ def test_graphkit_never_trains_on_more_positives_than_the_epochs_have(
     assert len(found["curve"]) == 3
 
 
-def test_shared_negatives_may_have_a_learning_rate_of_their_own(graph: KnowledgeGraph) -> None:
+def test_shared_negatives_may_have_a_learning_rate_and_a_number_of_their_own(graph: KnowledgeGraph) -> None:
     import link_models
 
-    def rate(mode: str, **other: float) -> float:
+    def made(mode: str, **other: Any) -> tuple[float, int]:
         settings = link_models.Settings("transe", 8, 32, 4, 0.01, 1.0, 9.0, 0, **other)
         task = link_models.graphkit_task(graph, settings, mode)
-        rates = {group["lr"] for group in task.dense.param_groups} | {task.table.optimizer.lr}
-        assert len(rates) == 1
-        return rates.pop()
+        assert {group["lr"] for group in task.dense.param_groups} == {task.table.optimizer.lr}
+        return task.table.optimizer.lr, task.sampler.options.negatives
 
-    assert [rate("own"), rate("shared"), rate("own", shared_lr=0.5), rate("shared", shared_lr=0.5)] == [
-        0.01,
-        0.01,
-        0.01,
-        0.5,
-    ]
+    others = {"shared_lr": 0.5, "shared_negatives": 2, "chunks": 2}
+    assert [made("own"), made("shared"), made("own", **others)] == [(0.01, 4)] * 3
+    assert made("shared", **others) == (0.5, 2)
 
 
 @beside_pykeen

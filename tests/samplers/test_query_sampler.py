@@ -37,9 +37,10 @@ def test_native_batches_equal_the_twin_bit_for_bit(drawn: tuple[RawGraph, Sample
 
 @pytest.mark.parametrize("mode", MODES)
 def test_native_batches_that_cross_an_epoch_equal_the_twin(six_nodes: KnowledgeGraph, mode: str) -> None:
-    # 14 directed edges: batches of 9 cross an epoch in their middle, and batches of 40 hold several epochs.
+    # 14 directed edges: batches of 9 cross an epoch in their middle, and batches of 40 hold several epochs. Four shared
+    # candidates cross one of 6 entities.
     for batch_size in (9, 40):
-        options = SamplerOptions(batch_size=batch_size, mode=mode, negatives=0 if mode == "none" else 3, seed=8)
+        options = SamplerOptions(batch_size=batch_size, mode=mode, negatives=0 if mode == "none" else 4, seed=8)
         for batch in take(QuerySampler(six_nodes, options), 5):
             assert_equals_twin(batch, reference.sample(six_nodes, options, batch.number))
 
@@ -127,14 +128,14 @@ def test_own_negatives_are_uniform_over_the_non_answers(six_nodes: KnowledgeGrap
 
 def test_shared_candidates_are_all_entities_once_an_epoch_in_uniform_orders() -> None:
     graph = random_graph(25, 2, 60)
-    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=5, chunks=2, seed=4))
-    epochs = np.concatenate([batch.negatives.numpy() for batch in take(sampler, 2500)]).reshape(-1, 25)
+    sampler = QuerySampler(graph, SamplerOptions(batch_size=2, mode="shared", negatives=4, chunks=2, seed=4))
+    epochs = np.concatenate([batch.negatives.numpy() for batch in take(sampler, 3125)]).reshape(-1, 25)
     assert (np.sort(epochs, axis=1) == np.arange(25)).all()
     assert len(np.unique(epochs, axis=0)) == len(epochs)
     for place in (0, 7, 24):
         assert chisquare(np.bincount(epochs[:, place], minlength=25)).pvalue > 1e-4
-    # Of two places of an epoch, every pair of distinct entities.
-    pairs = np.bincount(25 * epochs[:, 3] + epochs[:, 4], minlength=625)
+    # Neighbours are every pair of distinct entities.
+    pairs = np.bincount((25 * epochs[:, 0:24:2] + epochs[:, 1:24:2]).ravel(), minlength=625)
     assert chisquare(np.delete(pairs, np.arange(0, 625, 26))).pvalue > 1e-4
 
 

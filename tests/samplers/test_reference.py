@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphkit.samplers.reference import LaneRandom, permute, philox
+from graphkit.samplers.reference import CANDIDATES_LANE, TRAINED_LANE, LaneRandom, permute, philox
 
 # The known-answer tests that come with Random123 (Salmon et al., SC 2011): counter and key words from the lowest.
 KNOWN_ANSWERS = [
@@ -40,9 +40,14 @@ def test_permute_stays_in_range_and_keeps_places_apart(size: int, seed: int, epo
     assert (images[0] == images[1]) == (one == other)
 
 
-def test_permutations_differ_by_seed_and_by_epoch() -> None:
-    orders = {tuple(permute(i, 50, seed, epoch) for i in range(50)) for seed in range(4) for epoch in range(4)}
-    assert len(orders) == 16
+def test_permutations_differ_by_seed_by_epoch_and_by_what_is_permuted() -> None:
+    orders = {
+        tuple(permute(i, 50, seed, epoch, lane) for i in range(50))
+        for seed in range(4)
+        for epoch in range(4)
+        for lane in (TRAINED_LANE, CANDIDATES_LANE)
+    }
+    assert len(orders) == 32
 
 
 def test_every_place_gets_every_value_about_equally_often() -> None:

@@ -118,7 +118,7 @@ GRAPHKIT_INLINE Vec times_sign(Vec magnitude, Vec v) {
 }
 
 // plus + weight and minus - weight where `v` is above 0, the other way round where it is below, and neither where it is
-// 0.
+// 0; weights are finite. NaN counts as below 0 on some paths, and as what its sign bit says on others.
 GRAPHKIT_INLINE void add_by_sign(Vec weight, Vec v, Vec& plus, Vec& minus) {
 #if defined(__AVX512F__)
     // One operation makes -1, 0 or 1: a digit for each kind of number, from the right NaN (two), 0, 1, infinities and

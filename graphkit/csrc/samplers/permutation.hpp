@@ -1,5 +1,6 @@
 // A keyed permutation of [0, size) without memory: a Feistel network over the next power of four, walked until the
-// value falls inside (Black and Rogaway, 2002). It lets an epoch visit each edge once, and start at any position.
+// value falls inside (Black and Rogaway, 2002). It lets an epoch visit each edge (or cluster, or candidate) once, and
+// start at any position.
 #pragma once
 
 #include <array>
@@ -12,13 +13,13 @@ namespace graphkit {
 
 // What is permuted. They stand where LaneRandom has the lane, so that no two share a counter.
 enum class Permuted : std::uint32_t {
-    kPositives = 0xFFFFFFFEU,   // edges, clusters
-    kCandidates = 0xFFFFFFFFU,  // what the queries of a chunk share
+    kTrained = LaneRandom::kNoLane,  // edges, clusters
+    kCandidates,                     // what the queries of a chunk share
 };
 
 class EpochPermutation {
   public:
-    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch, Permuted what = Permuted::kPositives)
+    EpochPermutation(std::uint64_t size, std::uint64_t seed, std::uint64_t epoch, Permuted what = Permuted::kTrained)
         : size_(size) {
         const int bits = size > 1 ? std::bit_width(size - 1) : 1;
         half_bits_ = (bits + 1) / 2;

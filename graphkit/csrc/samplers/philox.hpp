@@ -26,8 +26,8 @@ inline PhiloxBlock philox(PhiloxBlock counter, std::uint64_t key) {
 // never a place on one thread or process.
 class LaneRandom {
   public:
-    // Lanes from here up are no places in a batch, see Permuted.
-    static constexpr std::uint32_t kLanes = 0xFFFFFFFEU;
+    // Numbers from here up are no lane: what stands in place of one otherwise has them, see Permuted.
+    static constexpr std::uint32_t kNoLane = 0xFFFFFFFEU;
 
     LaneRandom(std::uint64_t seed, std::uint64_t batch, std::uint32_t lane) : seed_(seed), batch_(batch), lane_(lane) {}
 

@@ -83,7 +83,7 @@ void QuerySampling::fill_edges(const IndexView<Rel, Offset>& graph, const Segmen
     const std::uint64_t edges = graph.num_edges();
     const double log_prob = -std::log(static_cast<double>(edges));
     std::uint64_t position = segment.position;
-    Epochs order(edges, options_.seed, Permuted::kPositives, position);
+    Epochs order(edges, options_.seed, Permuted::kTrained, position);
     std::array<std::uint64_t, kBlockLanes> edge, run;
     for (std::uint64_t first = 0; first < segment.size; first += kBlockLanes) {
         const std::uint64_t lanes = std::min(kBlockLanes, segment.size - first);

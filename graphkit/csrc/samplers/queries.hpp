@@ -4,7 +4,8 @@
 // number * B + place, places counted before sorting into segments) has structure g modulo the number of structures, so
 // that shares are equal in the long run whatever the batch size.
 //
-// One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch). Queries of any other
+// One-hop queries visit every directed edge once an epoch, in an order keyed by (seed, epoch); shared candidates visit
+// every entity once an epoch of their own (by degree: the end of every directed edge). Queries of any other
 // structure are walks (walk.hpp) of which those are rejected that a filter names (Outcome). Their answers are listed
 // where that is cheap, and other entities tested one by one (block_answers.hpp): exactly, whichever way.
 #pragma once

@@ -33,14 +33,17 @@ class Verifier {
     // over an epoch all entities have had the same share, or all edges.
     void draw_shared() {
         if (options_.mode != Negatives::kShared) return;
-        const std::uint64_t size = corruption_.uniform() ? num_entities_ : graph_.num_edges();
+        const bool uniform = corruption_.uniform();
         std::uint64_t position = out_.number * out_.candidates.size();
-        Epochs order(size, options_.seed, Permuted::kCandidates, position);
-        for (std::int64_t& candidate : out_.candidates) candidate = static_cast<std::int64_t>(order(position++));
-        if (corruption_.uniform()) return;
-        const auto target = [&](std::int64_t edge) { return &graph_.targets[static_cast<std::uint64_t>(edge)]; };
-        for (const std::int64_t edge : out_.candidates) __builtin_prefetch(target(edge));
-        for (std::int64_t& candidate : out_.candidates) candidate = static_cast<std::int64_t>(*target(candidate));
+        Epochs order(uniform ? num_entities_ : graph_.num_edges(), options_.seed, Permuted::kCandidates, position);
+        for (std::int64_t& candidate : out_.candidates) {
+            const std::uint64_t drawn = order(position++);
+            candidate = static_cast<std::int64_t>(drawn);
+            if (!uniform) __builtin_prefetch(&graph_.targets[drawn]);
+        }
+        if (uniform) return;
+        for (std::int64_t& candidate : out_.candidates)
+            candidate = static_cast<std::int64_t>(graph_.targets[static_cast<std::uint64_t>(candidate)]);
         corruption_.weigh(out_.candidates, out_.log_weights);
     }
 

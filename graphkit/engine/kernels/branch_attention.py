@@ -176,11 +176,13 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     x, first, _, second, last, ctx.ways, ctx.sizes, ctx.rounded = inputs
     ctx.weights = len(last)
     ctx.mark_non_differentiable(*output[1:])
-    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
+    ctx.set_materialize_grads(False)  # else zeros are filled for what has no gradient
     ctx.save_for_backward(x, first, second, *output[1:])
 
 
-def _backward(ctx: Any, of_means: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, of_means: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if of_means is None:
+        return (None,) * 8
     of_x, of_first, of_bias, of_second = branch_attention_gradients(
         of_means.contiguous(), *ctx.saved_tensors, ctx.ways, ctx.sizes, ctx.rounded
     )

@@ -182,11 +182,13 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
     queries, rows, targets, ctx.rounded = inputs
     _, normalisers, kept = output
     ctx.mark_non_differentiable(normalisers, kept)
-    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
+    ctx.set_materialize_grads(False)  # else zeros are filled for what has no gradient
     ctx.save_for_backward(queries, rows, targets, normalisers, kept)
 
 
-def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if gradient is None:
+        return None, None, None, None
     found = cross_entropy_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.rounded)
     return *found, None, None
 

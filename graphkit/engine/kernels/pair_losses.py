@@ -286,11 +286,13 @@ def _(
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     queries, answers, rows, _, ctx.chunks, ctx.kind, ctx.inside, *_ = inputs
     ctx.mark_non_differentiable(*output[1:])
-    ctx.set_materialize_grads(False)  # zeros in place of gradients of these
+    ctx.set_materialize_grads(False)  # else zeros are filled for what has no gradient
     ctx.save_for_backward(*output[1:], queries, answers, rows)
 
 
-def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if gradient is None:
+        return (None,) * 9
     found = shared_loss_gradients(gradient.contiguous(), *ctx.saved_tensors, ctx.chunks, ctx.kind, ctx.inside)
     return *found, None, None, None, None, None, None
 

@@ -125,6 +125,27 @@ def test_where_query_and_row_are_equal_distances_and_their_gradients_are_zero(ki
 
 
 @each_side
+def test_gradients_of_distances_have_the_sign_of_any_difference(own: bool) -> None:
+    differences = torch.tensor([[0.0, -0.0, 1.0, -1.0, 2.0, -3.0, 1e-40, -1e-40, 0.5, torch.inf, -torch.inf]])
+    q, e = torch.zeros(1, 11).requires_grad_(), differences.clone().requires_grad_()
+    pair_scores("l1", q, e, torch.zeros(1, 1, dtype=torch.int64) if own else None).backward(torch.full((1, 1), 3.0))
+    assert e.grad is not None
+    assert q.grad is not None
+    assert e.grad.tolist() == (3 * differences.sign()).tolist()
+    assert q.grad.tolist() == (-3 * differences.sign()).tolist()
+
+
+@each_side
+def test_a_row_that_is_no_number_and_has_no_weight_moves_nothing(own: bool) -> None:
+    q, e = torch.zeros(1, 20).requires_grad_(), torch.full((2, 20), torch.nan)
+    e[0] = 1
+    places = torch.tensor([[0, 1]]) if own else None
+    pair_scores("l1", q, e.requires_grad_(), places).backward(torch.tensor([[1.0, 0.0]]))
+    assert q.grad is not None
+    assert q.grad.tolist() == [[-1] * 20]
+
+
+@each_side
 def test_the_border_of_a_box_and_half_widths_below_zero(own: bool) -> None:
     """By hand: one dimension, centre 0, inside 0.25; scores and gradients of the row, the centre and the half width."""
     # distance = half width: inside; half width 0: outside; below zero: distance - (1 + inside) * half width

@@ -79,9 +79,7 @@ struct Box {
     GRAPHKIT_INLINE void gradients(Vec weight, const Vec* q, const Vec* e, float inside, Vec* dq, Vec* de) {
         const Vec difference = e[0] - q[0], least = inside * weight;
         const Bits beyond = abs(difference) > q[1];
-        const Vec of_row = times_sign(beyond ? weight : least, difference);
-        de[0] += of_row;
-        dq[0] = fma(of_row, fill(-1.0f), dq[0]);
+        add_by_sign(beyond ? weight : least, difference, de[0], dq[0]);
         // Beyond the box the half width takes off all of its length, and adds it by `inside`.
         dq[1] += keep(beyond, times_sign(least, q[1]) - weight);
     }
