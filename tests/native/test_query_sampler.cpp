@@ -128,6 +128,19 @@ TEST(epochs_are_permutations_of_their_own) {
     CHECK(same < 5);
 }
 
+TEST(what_is_filled_in_is_what_stands_there_in_any_epoch) {
+    for (const std::uint64_t size : {1ULL, 2ULL, 7ULL, 255ULL, 300ULL, 40'943ULL, 5'000'000'000ULL})
+        for (const std::uint64_t count : {0U, 1U, 9U, 256U, 700U})
+            for (const std::uint64_t position : {std::uint64_t{0}, size - 1, 3 * size - size / 2}) {
+                Epochs filled(size, 7, Permuted::kCandidates, position);
+                std::vector<std::int64_t> found(count);
+                filled.fill(position, found);
+                Epochs single(size, 7, Permuted::kCandidates, 0);
+                for (std::uint64_t i = 0; i < count; ++i)
+                    CHECK_EQ(static_cast<std::uint64_t>(found[i]), single(position + i));
+            }
+}
+
 TEST(the_rank_among_non_answers_is_exact) {
     const std::vector<Entity> answers = {0, 1, 4, 7, 8, 9};
     std::vector<std::uint64_t> found;

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 
 #include "samplers/philox.hpp"
 
@@ -37,6 +38,9 @@ class EpochPermutation {
         while (i >= size_);
         return i;
     }
+
+    // Writes the images of as many places from `first` on, by wide vectors.
+    void fill(std::uint64_t first, std::span<std::int64_t> to) const;
 
   private:
     static constexpr std::uint32_t kRounds = 6;
@@ -71,14 +75,20 @@ class Epochs {
 
     // What stands at a position; quick as long as that stays in the epoch of the last one.
     std::uint64_t operator()(std::uint64_t position) {
-        if (position / size_ != epoch_) {
-            epoch_ = position / size_;
-            order_ = EpochPermutation(size_, seed_, epoch_, what_);
-        }
+        turn_to(position / size_);
         return order_(position % size_);
     }
 
+    // Writes what stands at as many positions from there on.
+    void fill(std::uint64_t position, std::span<std::int64_t> to);
+
   private:
+    void turn_to(std::uint64_t epoch) {
+        if (epoch == epoch_) return;
+        epoch_ = epoch;
+        order_ = EpochPermutation(size_, seed_, epoch, what_);
+    }
+
     std::uint64_t size_, seed_;
     Permuted what_;
     std::uint64_t epoch_;

@@ -34,16 +34,13 @@ class Verifier {
     void draw_shared() {
         if (options_.mode != Negatives::kShared) return;
         const bool uniform = corruption_.uniform();
-        std::uint64_t position = out_.number * out_.candidates.size();
-        Epochs order(uniform ? num_entities_ : graph_.num_edges(), options_.seed, Permuted::kCandidates, position);
-        for (std::int64_t& candidate : out_.candidates) {
-            const std::uint64_t drawn = order(position++);
-            candidate = static_cast<std::int64_t>(drawn);
-            if (!uniform) __builtin_prefetch(&graph_.targets[drawn]);
-        }
+        const std::uint64_t position = out_.number * out_.candidates.size();
+        Epochs(uniform ? num_entities_ : graph_.num_edges(), options_.seed, Permuted::kCandidates, position)
+            .fill(position, out_.candidates);
         if (uniform) return;
-        for (std::int64_t& candidate : out_.candidates)
-            candidate = static_cast<std::int64_t>(graph_.targets[static_cast<std::uint64_t>(candidate)]);
+        const auto end = [&](std::int64_t edge) { return &graph_.targets[static_cast<std::uint64_t>(edge)]; };
+        for (const std::int64_t edge : out_.candidates) __builtin_prefetch(end(edge));
+        for (std::int64_t& candidate : out_.candidates) candidate = static_cast<std::int64_t>(*end(candidate));
         corruption_.weigh(out_.candidates, out_.log_weights);
     }
 
